@@ -1,0 +1,45 @@
+"""Files that are either wholly there or not: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from cortex_ops.kernel.errors import OpsError
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data` durably. Raises `OpsError` naming the folder when the disk is full."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        if error.errno == errno.ENOSPC:
+            raise no_space(path) from error
+        raise
+
+
+def no_space(path: Path) -> OpsError:
+    """The message for a full disk: its own, since the remedy differs from every other failure."""
+    return OpsError(f"no space left on the disk that holds {path.parent}", remedy="free some space and run again")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or link in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

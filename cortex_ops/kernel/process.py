@@ -123,7 +123,9 @@ def spawn(
         )
     except FileNotFoundError as error:
         missing = cwd if cwd is not None and not Path(cwd).exists() else argv[0]
-        raise OpsError(f"cannot start {argv[0]}: {missing} does not exist", remedy="run `cortex-ops doctor`") from error
+        raise OpsError(
+            f"cannot start {argv[0]}: {missing} does not exist", remedy="run `cortex-ops doctor`"
+        ) from error
     except PermissionError as error:
         raise OpsError(f"cannot start {argv[0]}: permission denied") from error
     with _live_lock:
@@ -202,7 +204,9 @@ def _communicate(
             left = until - time.monotonic()
             if left <= 0:
                 end_group(child)
-                lines = redact(b"".join(chunks["err"] or chunks["out"]).decode(errors="replace")).splitlines()[-25:]
+                lines = redact(
+                    b"".join(chunks["err"] or chunks["out"]).decode(errors="replace")
+                ).splitlines()[-25:]
                 raise DeadlineError(f"{what} did not end within {deadline:g} s", details=lines)
             for key, _ in selector.select(min(left, 1.0)):
                 data = os.read(key.fd, 65536)
@@ -256,7 +260,9 @@ class Pipeline:
     that died looks just like one that finished (rule learned from truncated uploads elsewhere).
     """
 
-    def __init__(self, stages: Sequence[Stage], *, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], *, stdin: int | IO[bytes] | None = subprocess.DEVNULL
+    ) -> None:
         self.stages = list(stages)
         self._stdin = stdin
         self._stack = contextlib.ExitStack()
@@ -373,5 +379,7 @@ def process_start(pid: int) -> str | None:
         pass
     if Path("/proc/self").exists():
         return None
-    done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip() or None

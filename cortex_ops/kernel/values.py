@@ -24,7 +24,7 @@ class Value(BaseModel):
     def from_json(cls, data: bytes | str) -> Self:
         return cls.model_validate_json(data)
 
-    def digest(self) -> str:
+    def content_hash(self) -> str:
         """`sha256:…` of the canonical JSON."""
         return digest_of(self.model_dump(mode="json"))
 

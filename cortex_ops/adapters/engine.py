@@ -1,0 +1,130 @@
+"""The Docker Engine: its API through the SDK (imported on first use) and its CLI as argument lists.
+
+Decides nothing about releases or images; callers pass plans in. The SDK costs 0.4 s to import, so nothing
+here imports it at module level.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.process import Completed, run
+from cortex_ops.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    import docker
+
+OLDEST = (25, 0)
+
+
+class Engine:
+    """One engine, found by settings. Every method raises `OpsError` when it cannot be reached."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    # -- command lines -----------------------------------------------------------------------------------
+    def argv(self, *args: str) -> list[str]:
+        """`docker …` with the right binary; run it with `env()`."""
+        return [self.settings.docker, *args]
+
+    def compose(self, project: str, files: Sequence[Path], *args: str) -> list[str]:
+        """`docker compose -p project -f … args`, exactly what a person can type."""
+        flags = [part for file in files for part in ("-f", str(file))]
+        return self.argv("compose", "--progress", "plain", "-p", project, *flags, *args)
+
+    def env(self) -> dict[str, str]:
+        return self.settings.docker_env()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        what: str,
+        deadline: float = 600,
+        stdin: bytes | None = None,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Completed:
+        """Run a docker command line; the engine being away gets its own sentence."""
+        try:
+            return run(
+                argv,
+                what=what,
+                deadline=deadline,
+                stdin=stdin,
+                check=check,
+                on_line=on_line,
+                env={**self.env(), **(env or {})},
+                cwd=cwd,
+            )
+        except OpsError as error:
+            text = "\n".join([error.message, *error.details])
+            if "annot connect to the Docker daemon" in text or "error during connect" in text:
+                raise unreachable(self.settings) from error
+            raise
+
+    # -- the API -----------------------------------------------------------------------------------------
+    @functools.cached_property
+    def client(self) -> docker.DockerClient:
+        """The SDK's client. Its calls time out after 60 s unless the caller says otherwise."""
+        import docker
+        from docker.errors import DockerException
+
+        try:
+            if self.settings.docker_host:
+                client = docker.DockerClient(base_url=self.settings.docker_host, timeout=60)
+            else:
+                client = docker.from_env(timeout=60)
+            client.version()
+        except DockerException as error:
+            raise unreachable(self.settings) from error
+        return client
+
+    @functools.cached_property
+    def info(self) -> dict[str, Any]:
+        return self.guard(lambda: self.client.info())
+
+    @property
+    def id(self) -> str:
+        """What distinguishes this engine from every other: image ids are only valid on it."""
+        return str(self.info["ID"])
+
+    def check_version(self) -> None:
+        """Raise for an engine older than we support."""
+        text = str(self.info.get("ServerVersion", "0"))
+        parts = tuple(int(p) for p in text.split("-")[0].split(".")[:2] if p.isdigit())
+        if parts < OLDEST:
+            raise OpsError(
+                f"Docker Engine {text} is older than {OLDEST[0]}, the oldest that is supported",
+                remedy="update Docker Engine, Docker Desktop or OrbStack",
+            )
+
+    def guard(self, call: Callable[[], Any]) -> Any:
+        """Run an SDK call; connection loss becomes one clear error, API errors keep their explanation."""
+        import requests
+        from docker.errors import APIError, DockerException, NotFound
+
+        try:
+            return call()
+        except NotFound:
+            raise
+        except APIError as error:
+            raise OpsError(f"the engine refused: {error.explanation or error}") from error
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, DockerException) as error:
+            raise unreachable(self.settings) from error
+
+
+def unreachable(settings: Settings) -> OpsError:
+    """The one sentence for an engine that does not answer."""
+    where = settings.docker_host or "its default socket"
+    return OpsError(
+        f"the Docker engine at {where} does not answer",
+        remedy="start Docker Engine, Docker Desktop or OrbStack, or run `make setup` on a bare machine",
+    )

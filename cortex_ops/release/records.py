@@ -1,0 +1,80 @@
+"""What a release leaves in the store, as create-once objects.
+
+`releases/<env>/<seq>/intent.json` is written before anything changes, `verdict.json` when the tests ended,
+`outcome.json` last. An intent without an outcome must be settled. Nothing here is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cortex_ops.kernel.values import Bundle, ImageLock, Value, Verdict
+
+State = Literal["begun", "migrated", "applied", "tested", "promoted", "rolled_back", "failed"]
+
+
+class Placement(Value):
+    """Which sequence and which of the proxy's two slots a rendering is for."""
+
+    seq: int
+    slot: Literal["a", "b"]
+
+
+class Intent(Value):
+    """What a run set out to do. `identity` is the hash of the bundle at its neutral placement."""
+
+    environment: str
+    seq: int
+    kind: Literal["release", "rollback"]
+    run_id: str
+    actor: str
+    started_at: str
+    revision: str
+    dirty: bool
+    identity: str
+    placement: Placement
+    previous: int  # the sequence that was live (0: none)
+    returns_to: int = 0  # rollback only: the sequence whose bundle comes back
+    lock: ImageLock
+    secret_versions: dict[str, str]
+    schema_head: int = 0
+    promoted_from: str = ""
+
+
+class Outcome(Value):
+    """How it ended and what serves now (`serves` is the sequence whose containers take the traffic)."""
+
+    state: Literal["promoted", "rolled_back", "failed"]
+    serves: int
+    finished_at: str
+    seconds: float
+    cause: str = ""
+    remedy: str = ""
+    settled_by: str = ""  # the run that settled it, when it was not its own
+    backup: str = ""
+    timings: dict[str, float] = {}
+
+
+class Record(Value):
+    """One line of the history."""
+
+    intent: Intent
+    outcome: Outcome | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def seq(self) -> int:
+        return self.intent.seq
+
+    def state(self) -> str:
+        return self.outcome.state if self.outcome else "unfinished"
+
+
+class Placed(Value):
+    """Everything needed to bring a release (back) up: its files at their placement."""
+
+    placement: Placement
+    bundle: Bundle
+    lock: ImageLock
+    secret_versions: dict[str, str]
+    identity: str

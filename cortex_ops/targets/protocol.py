@@ -1,0 +1,146 @@
+"""What a release needs from wherever it runs. Implementations: `targets.compose` (and Kubernetes, later).
+
+A target shows what runs and changes it; it decides nothing about history. Every call has a deadline of its
+own and raises `OpsError` whose first line names the object and the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from cortex_ops.kernel.redact import Secret
+from cortex_ops.kernel.values import Change, ImageLock, Value
+from cortex_ops.release.records import Placed
+
+
+class Live(Value):
+    """What the switch says: the release that takes traffic (`r12`, empty: none) and its slot."""
+
+    release: str = ""
+    slot: str = ""
+    candidate: str = ""
+
+
+class JobResult(Value):
+    """A one-shot job's end: exit code (None: it never started or was cut off), its output, seconds."""
+
+    code: int | None
+    output: str
+    seconds: float
+    cause: str = ""
+
+
+class Pruned(Value):
+    """What was removed: kind and name of each object."""
+
+    removed: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Holder(Value):
+    """Who holds a lease, as far as the target can tell."""
+
+    owner: str
+    actor: str = ""
+    host: str = ""
+    pid: int = 0
+    since: str = ""
+
+
+class Lease(Protocol):
+    """An exclusive right to change one environment."""
+
+    def acquire(self, owner: str, actor: str, *, wait: float = 0.0) -> None:
+        """Take it (again, when `owner` already holds it). A dead holder is taken over; a live one is waited
+        for up to `wait` seconds, then `RefusedError` names it."""
+        ...
+
+    def check(self) -> None:
+        """Raise when it is no longer ours. Called before each mutation."""
+        ...
+
+    def keep(self) -> AbstractContextManager[None]:
+        """A block during which a thread renews it."""
+        ...
+
+    def release(self) -> None: ...
+
+    def holder(self) -> Holder | None:
+        """The present holder, dead or alive; None when it is free."""
+        ...
+
+    def dead(self) -> bool:
+        """Whether the present holder is known to be gone."""
+        ...
+
+
+class Target(Protocol):
+    """One environment on one engine or cluster."""
+
+    lease: Lease
+
+    def preflight(self, placed: Placed) -> list[str]:
+        """Everything that would make `apply` fail, found before anything changes; one sentence each."""
+        ...
+
+    def live(self) -> Live:
+        """What the switch says now."""
+        ...
+
+    def drift(self, placed: Placed, serves: int) -> list[Change]:
+        """Every owned field of the live objects that differs from the rendering; empty: exactly equal."""
+        ...
+
+    def deliver_secrets(self, placed: Placed, values: dict[str, dict[str, Secret]]) -> None: ...
+
+    def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
+        """Bring up what outlives releases (stores, proxy), healthy, repairing drifted ones."""
+        ...
+
+    def apply(self, placed: Placed) -> None:
+        """Start the candidate beside what runs and wait until it is ready; fail fast with the reasons."""
+        ...
+
+    def run_job(
+        self, placed: Placed, job: str, *, deadline: float, on_line: Callable[[str], None] | None = None
+    ) -> JobResult:
+        """Run a one-shot job of the release to its end; never raises for the job's own failure."""
+        ...
+
+    def present(self, seq: int) -> bool:
+        """Whether the release's services are there and ready (it could take traffic now)."""
+        ...
+
+    def switch(self, placed: Placed) -> None:
+        """Give the traffic to this release; verified from the switch itself."""
+        ...
+
+    def retract_candidate(self) -> None:
+        """Point the candidate's entrance at nothing."""
+        ...
+
+    def remove(self, seq: int) -> Pruned:
+        """Remove one release's own objects, and nothing else. Idempotent."""
+        ...
+
+    def releases(self) -> list[int]:
+        """Sequences that have objects on the target."""
+        ...
+
+    def reap(self, run_id: str) -> Pruned:
+        """Remove the one-shot objects that a dead run left."""
+        ...
+
+    def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:
+        """The last lines of each of the release's services, unhealthy ones first."""
+        ...
+
+    def lock_findings(self, lock: ImageLock) -> list[str]:
+        """Images of the lock that this target cannot run, with reasons (another engine, wrong platform)."""
+        ...
+
+    def endpoints(self) -> dict[str, str]:
+        """Published addresses by routed service: `{"api": "http://127.0.0.1:8080"}`."""
+        ...

@@ -51,6 +51,7 @@ class Engine:
         on_line: Callable[[str], None] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> Completed:
         """Run a docker command line; the engine being away gets its own sentence."""
         try:
@@ -63,6 +64,7 @@ class Engine:
                 on_line=on_line,
                 env={**self.env(), **(env or {})},
                 cwd=cwd,
+                watch=watch,
             )
         except OpsError as error:
             text = "\n".join([error.message, *error.details])

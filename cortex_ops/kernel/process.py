@@ -73,10 +73,12 @@ def run(
     stdin: bytes | None = None,
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> Completed:
     """Run one program to its end.
 
-    `env` is added to ours. `on_line` gets each line of both outputs as it comes. Raises `ProcessError` on a
+    `env` is added to ours. `on_line` gets each line of both outputs as it comes; `watch` is
+    called a few times a second and may raise to give up early. Raises `ProcessError` on a
     non-zero exit (unless `check` is false), `DeadlineError` after `deadline` seconds, `OpsError` when the
     program does not exist. The whole process group is ended in every exceptional case.
     """
@@ -90,7 +92,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as child:
-        out, err = _communicate(child, stdin, began + deadline, on_line, what, deadline)
+        out, err = _communicate(child, stdin, began + deadline, on_line, what, deadline, watch)
     done = Completed(tuple(argv), child.returncode, redact(out), redact(err), time.monotonic() - began)
     if check and done.code != 0:
         raise ProcessError(what, done)
@@ -188,6 +190,7 @@ def _communicate(
     on_line: Callable[[str], None] | None,
     what: str,
     deadline: float,
+    watch: Callable[[], None] | None,
 ) -> tuple[str, str]:
     """Feed and read without ever blocking past `until`."""
     if stdin is not None:
@@ -208,7 +211,9 @@ def _communicate(
                     b"".join(chunks["err"] or chunks["out"]).decode(errors="replace")
                 ).splitlines()[-25:]
                 raise DeadlineError(f"{what} did not end within {deadline:g} s", details=lines)
-            for key, _ in selector.select(min(left, 1.0)):
+            if watch is not None:
+                watch()
+            for key, _ in selector.select(min(left, 1.0 if watch is None else 0.25)):
                 data = os.read(key.fd, 65536)
                 name = key.data
                 if not data:

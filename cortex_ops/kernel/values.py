@@ -104,3 +104,20 @@ class Change(Value):
 
     def line(self) -> str:
         return f"{self.object}: {self.field}: expected {self.expected!r}, found {self.found!r}"
+
+
+class Placement(Value):
+    """Which sequence and which of the proxy's two slots a rendering is for."""
+
+    seq: int
+    slot: Literal["a", "b"]
+
+
+class Placed(Value):
+    """Everything needed to bring a release (back) up: its files at their placement."""
+
+    placement: Placement
+    bundle: Bundle
+    lock: ImageLock
+    secret_versions: dict[str, str]
+    identity: str

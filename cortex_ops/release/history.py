@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.store import Store
-from cortex_ops.kernel.values import Verdict
-from cortex_ops.release.records import Intent, Outcome, Placed, Record
+from cortex_ops.kernel.values import Placed, Verdict
+from cortex_ops.release.records import Intent, Outcome, Record
 
 
 class History:

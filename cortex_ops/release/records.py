@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cortex_ops.kernel.values import Bundle, ImageLock, Value, Verdict
+from cortex_ops.kernel.values import ImageLock, Placement, Value, Verdict
 
 State = Literal["begun", "migrated", "applied", "tested", "promoted", "rolled_back", "failed"]
-
-
-class Placement(Value):
-    """Which sequence and which of the proxy's two slots a rendering is for."""
-
-    seq: int
-    slot: Literal["a", "b"]
 
 
 class Intent(Value):
@@ -68,13 +61,3 @@ class Record(Value):
 
     def state(self) -> str:
         return self.outcome.state if self.outcome else "unfinished"
-
-
-class Placed(Value):
-    """Everything needed to bring a release (back) up: its files at their placement."""
-
-    placement: Placement
-    bundle: Bundle
-    lock: ImageLock
-    secret_versions: dict[str, str]
-    identity: str

@@ -11,8 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from cortex_ops.kernel.redact import Secret
-from cortex_ops.kernel.values import Change, ImageLock, Value
-from cortex_ops.release.records import Placed
+from cortex_ops.kernel.values import Change, ImageLock, Placed, Value
 
 
 class Live(Value):

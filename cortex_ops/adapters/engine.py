@@ -91,7 +91,7 @@ class Engine:
 
     @functools.cached_property
     def info(self) -> dict[str, Any]:
-        return self.guard(lambda: self.client.info())
+        return self.guard(self.client.info)
 
     @property
     def id(self) -> str:
@@ -108,13 +108,13 @@ class Engine:
                 remedy="update Docker Engine, Docker Desktop or OrbStack",
             )
 
-    def guard(self, call: Callable[[], Any]) -> Any:
+    def guard(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run an SDK call; connection loss becomes one clear error, API errors keep their explanation."""
         import requests
         from docker.errors import APIError, DockerException, NotFound
 
         try:
-            return call()
+            return call(*args, **kwargs)
         except NotFound:
             raise
         except APIError as error:

@@ -33,9 +33,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def no_space(path: Path) -> OpsError:
     """The message for a full disk: its own, since the remedy differs from every other failure."""
-    return OpsError(
-        f"no space left on the disk that holds {path.parent}", remedy="free some space and run again"
-    )
+    return OpsError(f"no space left on the disk that holds {path.parent}", remedy="free some space and run again")
 
 
 def sync_folder(folder: Path) -> None:

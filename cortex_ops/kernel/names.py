@@ -25,9 +25,7 @@ def label(*parts: str, limit: int = 63) -> str:
     if len(name) > limit:
         name = f"{name[: limit - 9].rstrip('-')}-{sha256(name.encode())[:8]}"
     if not is_label(name):
-        raise InputError(
-            f"{name!r} is no valid name", remedy="use lower-case letters, digits and single hyphens"
-        )
+        raise InputError(f"{name!r} is no valid name", remedy="use lower-case letters, digits and single hyphens")
     return name
 
 

@@ -207,9 +207,7 @@ def _communicate(
             left = until - time.monotonic()
             if left <= 0:
                 end_group(child)
-                lines = redact(
-                    b"".join(chunks["err"] or chunks["out"]).decode(errors="replace")
-                ).splitlines()[-25:]
+                lines = redact(b"".join(chunks["err"] or chunks["out"]).decode(errors="replace")).splitlines()[-25:]
                 raise DeadlineError(f"{what} did not end within {deadline:g} s", details=lines)
             if watch is not None:
                 watch()
@@ -265,9 +263,7 @@ class Pipeline:
     that died looks just like one that finished (rule learned from truncated uploads elsewhere).
     """
 
-    def __init__(
-        self, stages: Sequence[Stage], *, stdin: int | IO[bytes] | None = subprocess.DEVNULL
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage], *, stdin: int | IO[bytes] | None = subprocess.DEVNULL) -> None:
         self.stages = list(stages)
         self._stdin = stdin
         self._stack = contextlib.ExitStack()
@@ -384,7 +380,5 @@ def process_start(pid: int) -> str | None:
         pass
     if Path("/proc/self").exists():
         return None
-    done = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None

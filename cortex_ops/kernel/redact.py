@@ -68,7 +68,7 @@ def remember(value: bytes | str) -> None:
 
 
 def encodings(raw: bytes) -> set[str]:
-    """The forms in which a value could leak: plain, base64 (all three alignments), URL-encoded, JSON-escaped."""
+    """The forms in which a value could leak: plain, base64 (any alignment), URL-encoded, JSON-escaped."""
     forms: set[str] = set()
     try:
         text = raw.decode()

@@ -69,9 +69,7 @@ class History:
         seq = (self.sequences() or [0])[-1] + 1
         intent = make(seq)
         if not self.store.put_if_absent(self._key(seq, "intent"), intent.to_json()):
-            raise RefusedError(
-                f"another run just began release {seq} of {self.environment}", remedy="run again"
-            )
+            raise RefusedError(f"another run just began release {seq} of {self.environment}", remedy="run again")
         return intent
 
     def put_placed(self, seq: int, placed: Placed) -> None:

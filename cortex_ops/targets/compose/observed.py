@@ -1,0 +1,152 @@
+"""What the engine reports of our containers, in the terms of `expected`; and why one of them is doomed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortex_ops.adapters.engine import Engine
+from cortex_ops.kernel.values import Value
+from cortex_ops.targets.compose.expected import Fields
+
+LABEL = "org.cortex-ops."
+
+
+class Seen(Value):
+    """One container as it is."""
+
+    id: str
+    name: str
+    project: str
+    service: str
+    labels: dict[str, str]
+    image_id: str
+    status: str  # created, running, paused, restarting, exited, dead
+    health: str  # "", starting, healthy, unhealthy
+    restarts: int
+    exit_code: int
+    error: str
+    oom: bool
+    probe: str  # the last health check's output
+    fields: Fields
+
+    def ready(self) -> bool:
+        return self.status == "running" and self.health in ("", "healthy")
+
+
+def look(engine: Engine, prefix: str, **labels: str) -> list[Seen]:
+    """All containers of one environment (running or not), optionally only those with these labels."""
+    wanted = [f"{LABEL}project={prefix}", *(f"{LABEL}{k}={v}" for k, v in labels.items())]
+    return _look(engine, wanted)
+
+
+def look_at_project(engine: Engine, project: str) -> list[Seen]:
+    """All containers of one compose project, whoever made them."""
+    return _look(engine, [f"com.docker.compose.project={project}"])
+
+
+def _look(engine: Engine, labels: list[str]) -> list[Seen]:
+    from docker.errors import NotFound
+
+    api = engine.client.api
+    found = []
+    for row in engine.guard(api.containers, all=True, filters={"label": labels}):
+        try:
+            found.append(_seen(engine.guard(api.inspect_container, row["Id"])))
+        except NotFound:  # it went while we looked
+            continue
+    return sorted(found, key=lambda seen: seen.name)
+
+
+def image_env(engine: Engine, image_id: str) -> dict[str, str]:
+    """The environment that an image itself sets."""
+    from docker.errors import NotFound
+
+    try:
+        config = engine.guard(engine.client.api.inspect_image, image_id).get("Config") or {}
+    except NotFound:
+        return {}
+    return _env(config.get("Env"))
+
+
+def _env(items: list[str] | None) -> dict[str, str]:
+    return dict(item.partition("=")[::2] for item in items or [])
+
+
+def _seen(c: dict[str, Any]) -> Seen:
+    state, config = c["State"], c["Config"]
+    labels = config.get("Labels") or {}
+    health = state.get("Health") or {}
+    probes = health.get("Log") or []
+    return Seen(
+        id=c["Id"],
+        name=c["Name"].lstrip("/"),
+        project=labels.get("com.docker.compose.project", ""),
+        service=labels.get("com.docker.compose.service", ""),
+        labels=labels,
+        image_id=c["Image"],
+        status=state["Status"],
+        health=health.get("Status", "") if health.get("Status") != "none" else "",
+        restarts=c.get("RestartCount", 0),
+        exit_code=state.get("ExitCode", 0),
+        error=state.get("Error", ""),
+        oom=bool(state.get("OOMKilled")),
+        probe=str(probes[-1].get("Output", "")).strip()[-300:] if probes else "",
+        fields=_fields(c),
+    )
+
+
+def _fields(c: dict[str, Any]) -> Fields:
+    host, config = c["HostConfig"], c["Config"]
+    check = config.get("Healthcheck") or {}
+    times = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
+    health = [*(check.get("Test") or []), *(f"{k}={check[v]}" for k, v in times.items() if check.get(v))]
+    if check.get("Retries"):
+        health.append(f"retries={check['Retries']}")
+    mounts = [
+        f"{m['Type']}:{m.get('Name') or m.get('Source', '')}:{m['Destination']}:{'rw' if m.get('RW') else 'ro'}"
+        for m in c.get("Mounts") or []
+        if m["Type"] != "tmpfs"
+    ]
+    ports = [
+        f"{b.get('HostIp', '')}:{b['HostPort']}->{port}"
+        for port, bindings in (host.get("PortBindings") or {}).items()
+        for b in bindings or []
+    ]
+    networks = (c.get("NetworkSettings") or {}).get("Networks") or {}
+    return Fields(
+        image=config.get("Image", ""),
+        env=_env(config.get("Env")),
+        command=tuple(config.get("Cmd") or ()),
+        user=config.get("User", ""),
+        read_only=bool(host.get("ReadonlyRootfs")),
+        cap_drop=tuple(sorted(host.get("CapDrop") or [])),
+        security=tuple(sorted(str(o).replace(":", "=", 1) for o in host.get("SecurityOpt") or [])),
+        tmpfs=tuple(sorted(host.get("Tmpfs") or {})),
+        memory=host.get("Memory") or 0,
+        nano_cpus=host.get("NanoCpus") or 0,
+        pids=host.get("PidsLimit") or 0,
+        mounts=tuple(sorted(mounts)),
+        networks={n: tuple(sorted(v.get("Aliases") or ())) for n, v in networks.items()},
+        ports=tuple(sorted(ports)),
+        health=tuple(health),
+        restart=(host.get("RestartPolicy") or {}).get("Name") or "no",
+        extra_hosts=tuple(sorted(host.get("ExtraHosts") or [])),
+        stop_seconds=config.get("StopTimeout") or 0,
+    )
+
+
+def doomed(seen: Seen, budget: int) -> str | None:
+    """Why this container will not become ready, or None while there is hope. `budget` is in restarts."""
+    if seen.error:
+        return f"{seen.service} cannot start: {seen.error}"
+    if seen.oom:
+        return f"{seen.service} was killed: it used more memory than its limit of {seen.fields.memory} bytes"
+    if seen.status == "dead":
+        return f"{seen.service} is dead"
+    if seen.restarts > budget:
+        return f"{seen.service} keeps crashing (exit {seen.exit_code}, {seen.restarts} restarts)"
+    if seen.status == "exited" and seen.fields.restart in ("no", "on-failure"):
+        return f"{seen.service} exited with code {seen.exit_code}"
+    if seen.health == "unhealthy":
+        return f"{seen.service} is unhealthy: {seen.probe or 'its health check fails without a word'}"
+    return None

@@ -1,0 +1,497 @@
+"""One environment on one Docker engine. See `targets.protocol.Target`.
+
+Every step is a plain `docker compose -p … -f … up` that a person can type from the work folder; this class
+adds what compose does not do: fail fast with the reasons, deliver secrets, switch, compare, remove narrowly.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cortex_ops.adapters.engine import Engine
+from cortex_ops.kernel.clock import SYSTEM, Clock
+from cortex_ops.kernel.errors import DeadlineError, OpsError
+from cortex_ops.kernel.files import write_atomic
+from cortex_ops.kernel.process import Completed
+from cortex_ops.kernel.progress import SILENT, Progress
+from cortex_ops.kernel.redact import Secret
+from cortex_ops.kernel.values import Change, ImageLock, Placed
+from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_arguments
+from cortex_ops.targets.compose.expected import Expected, compare, expected
+from cortex_ops.targets.compose.lease import ComposeLease
+from cortex_ops.targets.compose.observed import Seen, doomed, image_env, look, look_at_project
+from cortex_ops.targets.protocol import JobResult, Live, Pruned
+
+LABEL = "org.cortex-ops."
+_RELEASE = re.compile(r"^r(\d+)$")
+
+
+class ComposeTarget:
+    """`work` is a folder of ours for the files that compose reads; `run_id` labels what we start."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        prefix: str,
+        work: Path,
+        *,
+        run_id: str = "",
+        progress: Progress = SILENT,
+        clock: Clock = SYSTEM,
+        start_deadline: float = 180.0,
+        restart_budget: int = 2,
+    ) -> None:
+        self.engine = engine
+        self.prefix = prefix
+        self.work = work
+        self.run_id = run_id
+        self.progress = progress
+        self.clock = clock
+        self.start_deadline = start_deadline
+        self.restart_budget = restart_budget
+        self.lease = ComposeLease(engine, prefix, clock=clock)
+
+    # -- names and files -----------------------------------------------------------------------------------
+    def project(self, part: str | int) -> str:
+        return f"{self.prefix}-r{part}" if isinstance(part, int) else f"{self.prefix}-{part}"
+
+    def _files(self, placed: Placed) -> Path:
+        """Write the bundle where compose can read it; the same bundle gives the same folder."""
+        folder = self.work / f"r{placed.placement.seq}"
+        for name, text in placed.bundle.files.items():
+            path = folder / name
+            if not path.is_file() or path.read_text() != text:
+                write_atomic(path, text.encode())
+        return folder
+
+    def _document(self, placed: Placed, part: str) -> dict[str, Any]:
+        return yaml.load(
+            placed.bundle.files[f"{part}/compose.yaml"], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
+
+    def _compose(
+        self,
+        placed: Placed,
+        part: str,
+        *args: str,
+        what: str,
+        deadline: float,
+        watch: Callable[[], None] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        check: bool = True,
+    ) -> Completed:
+        folder = self._files(placed)
+        project = self.project(placed.placement.seq if part == "release" else part)
+        argv = self.engine.compose(project, [folder / part / "compose.yaml"], *args)
+        return self.engine.run(
+            argv, what=what, deadline=deadline, watch=watch, on_line=on_line, check=check, cwd=folder
+        )
+
+    # -- looking -------------------------------------------------------------------------------------------
+    def preflight(self, placed: Placed) -> list[str]:
+        self.engine.check_version()
+        return self.lock_findings(placed.lock)
+
+    def lock_findings(self, lock: ImageLock) -> list[str]:
+        out = []
+        for name, ref in lock.images.items():
+            if ref.engine_id and ref.engine_id != self.engine.id:
+                out.append(
+                    f"{name}: its image is only in engine {ref.engine_id}, this is {self.engine.id}; build here"
+                )
+            elif not ref.repository and not self._has_image(ref.reference()):
+                out.append(f"{name}: image {ref.reference()} is not in the engine any more; build again")
+        return out
+
+    def _has_image(self, reference: str) -> bool:
+        from docker.errors import NotFound
+
+        try:
+            self.engine.guard(self.engine.client.api.inspect_image, reference)
+        except NotFound:
+            return False
+        return True
+
+    def live(self) -> Live:
+        """Read from the proxy itself by a one-shot container; empty when there is no proxy."""
+        edge = self._edge()
+        if edge is None:
+            return Live()
+        done = self._switcher(edge, ["show"], what="reading the proxy's switch")
+        return _parse_live(done.stdout)
+
+    def _edge(self) -> Seen | None:
+        found = [s for s in look_at_project(self.engine, self.project("edge")) if s.service == "edge"]
+        return found[0] if found else None
+
+    def drift(self, placed: Placed, serves: int) -> list[Change]:
+        seen = look(self.engine, self.prefix)
+        changes: list[Change] = []
+        for part in ("stores", "edge", "release"):
+            project = self.project(serves if part == "release" else part)
+            want = expected(project, self._document(placed, part))
+            changes += self._compare(want, [s for s in seen if s.project == project])
+        return changes
+
+    def _compare(self, want: list[Expected], have: list[Seen]) -> list[Change]:
+        changes: list[Change] = []
+        keys = {w.service for w in want}
+        for stray in (s for s in have if s.service not in keys and s.labels.get(LABEL + "role") != "job"):
+            changes.append(Change(object=stray.name, field="container", expected="absent", found=stray.status))
+        environments: dict[str, dict[str, str]] = {}
+        for w in want:
+            mine = [s for s in have if s.service == w.service]
+            if len(mine) != w.replicas:
+                changes.append(Change(object=w.service, field="replicas", expected=w.replicas, found=len(mine)))
+            for s in mine:
+                if not s.ready():
+                    state = f"{s.status} {s.health}".strip()
+                    changes.append(Change(object=s.name, field="state", expected="running and healthy", found=state))
+                if s.image_id not in environments:
+                    environments[s.image_id] = image_env(self.engine, s.image_id)
+                changes += compare(s.name, w.fields, s.fields, environments[s.image_id])
+        return changes
+
+    def present(self, seq: int) -> bool:
+        mine = [
+            s for s in look(self.engine, self.prefix, release=f"r{seq}") if s.labels.get(LABEL + "role") == "service"
+        ]
+        return bool(mine) and all(s.ready() for s in mine)
+
+    def releases(self) -> list[int]:
+        found = {_RELEASE.match(s.labels.get(LABEL + "release", "")) for s in look(self.engine, self.prefix)}
+        return sorted({int(m[1]) for m in found if m})
+
+    def endpoints(self) -> dict[str, str]:
+        edge = self._edge()
+        if edge is None:
+            return {}
+        names = (edge.labels.get(LABEL + "routes") or "").split(",")
+        routes = dict(item.split("=", 1) for item in names if "=" in item)  # service=listener port
+        out = {}
+        for service, listener in routes.items():
+            for port in edge.fields.ports:
+                binding, _, target = port.partition("->")
+                if target.split("/")[0] == listener:
+                    address, _, published = binding.rpartition(":")
+                    host = "127.0.0.1" if address in ("", "0.0.0.0", "::") else address
+                    out[service] = f"http://{host}:{published}"
+        return out
+
+    # -- changing ------------------------------------------------------------------------------------------
+    def deliver_secrets(self, placed: Placed, values: dict[str, dict[str, Secret]]) -> None:
+        """`values` maps volume name → file name → value; the documents say who owns each volume."""
+        owners = self._volume_owners(placed)
+        volumes = [
+            VolumeFiles(volume, owners.get(volume, 0), {n: s.reveal() for n, s in files.items()})
+            for volume, files in sorted(values.items())
+        ]
+        self._fill(placed, volumes, what="delivering secrets")
+
+    def _volume_owners(self, placed: Placed) -> dict[str, int]:
+        """Volume name → numeric uid of the service that mounts it."""
+        owners: dict[str, int] = {}
+        for part in ("stores", "edge", "release"):
+            document = self._document(placed, part)
+            names = {k: (v or {}).get("name", k) for k, v in (document.get("volumes") or {}).items()}
+            for service in (document.get("services") or {}).values():
+                uid = str(service.get("user") or (service.get("labels") or {}).get(LABEL + "uid") or "0").split(":")[
+                    0
+                ]
+                for mount in service.get("volumes") or []:
+                    source = mount.split(":")[0] if isinstance(mount, str) else mount.get("source", "")
+                    if source in names:
+                        owners[names[source]] = int(uid)
+        return owners
+
+    def _fill(self, placed: Placed, volumes: list[VolumeFiles], *, what: str) -> None:
+        if not volumes:
+            return
+        labels = {LABEL + "project": self.prefix}
+        api = self.engine.client.api
+        for volume in volumes:
+            self.engine.guard(api.create_volume, volume.volume, labels={**labels, **volume.labels})
+        tags = {**labels, LABEL + "role": "helper", LABEL + "run": self.run_id}
+        image = placed.lock.images["edge"].reference()
+        name = f"{self.prefix}-helper-{self.run_id[:12] or 'manual'}"
+        self._remove_container(name)
+        self.engine.run(
+            self.engine.argv(*helper_arguments(image, volumes, tags, name)),
+            what=what,
+            deadline=60,
+            stdin=archive(volumes),
+        )
+
+    def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
+        self._pull(placed)
+        for part in ("stores", "edge"):
+            project = self.project(part)
+            drifted = {
+                s.service for s in look_at_project(self.engine, project) if any(c.object == s.name for c in repair)
+            }
+            for name in (s.name for s in look_at_project(self.engine, project) if s.status == "paused"):
+                self.engine.guard(self.engine.client.api.unpause, name)
+            if part == "stores":
+                self._own_data(placed)
+            if drifted:
+                self._up(placed, part, "--force-recreate", "--no-deps", *sorted(drifted))
+            self._up(placed, part)
+
+    def _own_data(self, placed: Placed) -> None:
+        """Make the stores' data folders belong to the users that the stores run as (empty volumes are root's)."""
+        self._compose(placed, "stores", "create", "--no-recreate", what="creating the stores", deadline=120)
+        owners = {v: uid for v, uid in self._volume_owners(placed).items() if v.endswith("-data") and uid}
+        running = {
+            m.split(":")[1]
+            for s in look(self.engine, self.prefix, role="store")
+            if s.status == "running"
+            for m in s.fields.mounts
+        }
+        fresh = [VolumeFiles(v, uid, root_mode=0o700) for v, uid in sorted(owners.items()) if v not in running]
+        self._fill(placed, fresh, what="preparing data folders")
+
+    def _pull(self, placed: Placed) -> None:
+        for name, ref in placed.lock.images.items():
+            if ref.repository and not self._has_image(ref.reference()):
+                with self.progress.step(f"pulling {name}"):
+                    self.engine.run(
+                        self.engine.argv("pull", "--quiet", ref.reference()), what=f"pulling {name}", deadline=600
+                    )
+
+    def apply(self, placed: Placed) -> None:
+        self._up(placed, "release")
+
+    def _up(self, placed: Placed, part: str, *extra: str) -> None:
+        """`compose up --wait`, given up as soon as a container is beyond hope, with its reasons and log."""
+        project = self.project(placed.placement.seq if part == "release" else part)
+        began = self.clock.monotonic()
+
+        def watch() -> None:
+            for seen in look_at_project(self.engine, project):
+                reason = doomed(seen, self.restart_budget)
+                if reason:
+                    raise self._failure(reason, seen)
+            if self.clock.monotonic() - began > self.start_deadline:
+                raise self._late(project)
+
+        pace = _Paced(watch, self.clock, 0.5)
+        # The flag order lets `docker compose … up --wait api-r3` be typed for one service.
+        seconds = str(int(self.start_deadline) + 15)
+        try:
+            self._compose(
+                placed,
+                part,
+                *("up", "--detach", "--wait", "--wait-timeout", seconds, "--no-build", "--remove-orphans", *extra),
+                what=f"starting {project}",
+                deadline=self.start_deadline + 30,
+                watch=pace,
+            )
+        except OpsError as error:
+            raise self._explain(error, project) from error
+
+    def _failure(self, reason: str, seen: Seen) -> OpsError:
+        log = self._tail(seen.id, 25)
+        details = [f"last lines of {seen.service}:", *(f"  {line}" for line in log)] if log else []
+        return OpsError(reason, details=details, remedy=f"`docker logs {seen.name}` shows more")
+
+    def _late(self, project: str) -> DeadlineError:
+        waiting = [s for s in look_at_project(self.engine, project) if not s.ready()]
+        names = ", ".join(f"{s.service} ({f'{s.status} {s.health}'.strip()})" for s in waiting) or "compose itself"
+        details = [line for s in waiting for line in [f"last lines of {s.service}:", *self._tail(s.id, 15)]]
+        return DeadlineError(f"{names} did not become ready within {self.start_deadline:g} s", details=details)
+
+    def _explain(self, error: OpsError, project: str) -> OpsError:
+        """Compose's own failures in one sentence; a doomed container behind it is the better explanation."""
+        text = "\n".join([error.message, *error.details])
+        port = re.search(r"(\d+\.\d+\.\d+\.\d+):(\d+).*(already allocated|already in use)", text)
+        if port:
+            return OpsError(
+                f"port {port[2]} of {port[1]} is already taken; {project} needs it",
+                remedy="stop what holds it, or give the environment another port under `ports:` in the stack file",
+            )
+        if "no space left" in text:
+            return OpsError(f"no space left on the engine's disk while starting {project}", remedy="free some space")
+        for seen in look_at_project(self.engine, project):
+            reason = doomed(seen, self.restart_budget)
+            if reason and reason not in error.message:
+                return self._failure(reason, seen)
+        return error
+
+    def run_job(
+        self, placed: Placed, job: str, *, deadline: float, on_line: Callable[[str], None] | None = None
+    ) -> JobResult:
+        seq = placed.placement.seq
+        name = f"{self.project(seq)}-{job}"
+        began = self.clock.monotonic()
+        self._remove_container(name)
+        lines: list[str] = []
+
+        def take(line: str) -> None:
+            lines.append(line)
+            if on_line is not None:
+                on_line(line)
+
+        try:
+            done = self._compose(
+                placed,
+                "release",
+                *("run", "--rm", "--no-deps", "-T", "--name", name, "--label", f"{LABEL}run={self.run_id}"),
+                f"{job}-r{seq}",
+                what=job,
+                deadline=deadline,
+                on_line=take,
+                check=False,
+            )
+        except OpsError as error:
+            return JobResult(
+                code=None, output="\n".join(lines), seconds=self.clock.monotonic() - began, cause=str(error)
+            )
+        finally:
+            self._remove_container(name)
+        return JobResult(code=done.code, output="\n".join(lines), seconds=done.seconds)
+
+    # -- the switch ----------------------------------------------------------------------------------------
+    def offer(self, placed: Placed) -> None:
+        """Open the candidate's entrance to this release; live traffic stays where it is."""
+        now = self.live()
+        self._set(now.slot or "none", now.release or "none", placed.placement.slot)
+
+    def switch(self, placed: Placed) -> None:
+        slot, release = placed.placement.slot, f"r{placed.placement.seq}"
+        self._set(slot, release, "none")
+        now = self.live()
+        if (now.slot, now.release) != (slot, release):
+            raise OpsError(
+                f"the proxy of {self.prefix} did not take the switch to {release}: it says {now.release!r}"
+            )
+
+    def retract_candidate(self) -> None:
+        now = self.live()
+        if now.candidate not in ("", "none"):
+            self._set(now.slot or "none", now.release or "none", "none")
+
+    def _set(self, slot: str, release: str, candidate: str) -> None:
+        edge = self._edge()
+        if edge is None or edge.status != "running":
+            raise OpsError(f"the proxy of {self.prefix} does not run", remedy="release again; it is repaired first")
+        self._switcher(edge, ["set", slot, release, candidate], what="switching the proxy")
+
+    def _switcher(self, edge: Seen, args: list[str], *, what: str) -> Completed:
+        name = f"{self.prefix}-switch-{self.run_id[:12] or 'manual'}"
+        self._remove_container(name)
+        volume = f"{self.prefix}-edge-state"
+        return self.engine.run(
+            self.engine.argv(
+                *("run", "--rm", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL"),
+                *("--security-opt", "no-new-privileges", "--pull", "never"),
+                *("--label", f"{LABEL}project={self.prefix}", "--label", f"{LABEL}role=helper"),
+                *("--label", f"{LABEL}run={self.run_id}", "-v", f"{volume}:/run/edge"),
+                *("--entrypoint", "switch", edge.fields.image, *args),
+            ),
+            what=what,
+            deadline=30,
+        )
+
+    # -- removing ------------------------------------------------------------------------------------------
+    def remove(self, seq: int) -> Pruned:
+        """Containers, networks and secret volumes of one release; never a data volume."""
+        project = self.project(seq)
+        removed: list[str] = []
+        problems: list[str] = []
+        done = self.engine.run(
+            self.engine.argv("compose", "-p", project, "down", "--remove-orphans", "--timeout", "12"),
+            what=f"removing {project}",
+            deadline=120,
+            check=False,
+        )
+        if done.code:
+            problems += done.tail(3)
+        for seen in look(self.engine, self.prefix, release=f"r{seq}"):
+            self._remove_container(seen.id)
+        removed.append(project)
+        shutil.rmtree(self.work / f"r{seq}", ignore_errors=True)
+        return Pruned(removed=tuple(removed), problems=tuple(problems))
+
+    def remove_volumes(self, keep: set[str]) -> Pruned:
+        """Secret volumes of ours that no retained release mounts; data volumes are never considered."""
+        api = self.engine.client.api
+        rows = self.engine.guard(api.volumes, filters={"label": [f"{LABEL}project={self.prefix}"]}) or {}
+        removed, problems = [], []
+        for row in rows.get("Volumes") or []:
+            name = row["Name"]
+            if "-secrets-" not in name or name in keep:
+                continue
+            try:
+                self.engine.guard(api.remove_volume, name)
+                removed.append(f"volume {name}")
+            except OpsError as error:
+                if "in use" not in error.message:
+                    problems.append(error.message)
+        return Pruned(removed=tuple(removed), problems=tuple(problems))
+
+    def reap(self, run_id: str) -> Pruned:
+        removed = []
+        for seen in look(self.engine, self.prefix, run=run_id):
+            if seen.labels.get(LABEL + "role") in ("job", "helper"):
+                self._remove_container(seen.id)
+                removed.append(f"container {seen.name}")
+        return Pruned(removed=tuple(removed))
+
+    def _remove_container(self, name: str) -> None:
+        from docker.errors import NotFound
+
+        try:
+            self.engine.guard(self.engine.client.api.remove_container, name, force=True, v=False)
+        except NotFound:
+            return
+        except OpsError as error:
+            if "already in progress" not in error.message:
+                raise
+
+    # -- logs ----------------------------------------------------------------------------------------------
+    def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:
+        seen = [
+            s for s in look_at_project(self.engine, self.project(seq)) if s.labels.get(LABEL + "role") == "service"
+        ]
+        return {s.name: self._tail(s.id, lines) for s in sorted(seen, key=lambda s: s.ready())}
+
+    def _tail(self, container: str, lines: int) -> list[str]:
+        from docker.errors import DockerException
+
+        from cortex_ops.kernel.redact import redact
+
+        try:
+            raw = self.engine.client.api.logs(container, tail=lines)
+        except DockerException:
+            return []
+        return [line for line in redact(raw.decode(errors="replace")).splitlines() if line.strip()]
+
+
+class _Paced:
+    """Calls through at most once per `interval` seconds."""
+
+    def __init__(self, call: Callable[[], None], clock: Clock, interval: float) -> None:
+        self.call, self.clock, self.interval = call, clock, interval
+        self.last = clock.monotonic()
+
+    def __call__(self) -> None:
+        if self.clock.monotonic() - self.last >= self.interval:
+            self.last = self.clock.monotonic()
+            self.call()
+
+
+def _parse_live(text: str) -> Live:
+    """`switch show` prints `key value` lines."""
+    pairs = dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
+
+    def value(key: str) -> str:
+        found = pairs.get(key, "").strip()
+        return "" if found == "none" else found
+
+    return Live(release=value("release"), slot=value("live"), candidate=value("candidate"))

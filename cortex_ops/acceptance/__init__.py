@@ -1,0 +1,1 @@
+"""Integration-test runs and their verdicts. Knows a target only by its protocol."""

@@ -30,7 +30,9 @@ class Intent(Value):
     returns_to: int = 0  # rollback only: the sequence whose bundle comes back
     lock: ImageLock
     secret_versions: dict[str, str]
-    schema_head: int = 0
+    stack_hash: str = ""  # `stacks/<hash>.yaml` in the store is the stack file that this was rendered from
+    schema_head: int = 0  # the newest migration that this release carries
+    schema_breaking: int = 0  # the newest *breaking* one; older releases than it cannot come back
     promoted_from: str = ""
 
 

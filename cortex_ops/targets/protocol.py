@@ -112,6 +112,14 @@ class Target(Protocol):
         """Whether the release's services are there and ready (it could take traffic now)."""
         ...
 
+    def offer(self, placed: Placed) -> None:
+        """Open the candidate's entrance, where the tests come in, to this release."""
+        ...
+
+    def close(self) -> None:
+        """Take all traffic away: nothing is live (a first release that failed after its switch)."""
+        ...
+
     def switch(self, placed: Placed) -> None:
         """Give the traffic to this release; verified from the switch itself."""
         ...

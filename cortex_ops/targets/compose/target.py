@@ -371,6 +371,9 @@ class ComposeTarget:
                 f"the proxy of {self.prefix} did not take the switch to {release}: it says {now.release!r}"
             )
 
+    def close(self) -> None:
+        self._set("none", "none", "none")
+
     def retract_candidate(self) -> None:
         now = self.live()
         if now.candidate not in ("", "none"):

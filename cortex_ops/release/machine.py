@@ -1,0 +1,447 @@
+"""The release transaction: `begun → migrated → applied → tested → promoted`, or `rolled_back`.
+
+One `Releaser` serves one environment. Every public method may be the first thing a fresh process calls: what
+it needs is in the history and on the target. Whatever way a method ends, either the old or the new release
+serves, and what is left to do is found by `settle`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from cortex_ops.kernel.clock import SYSTEM, Clock, iso
+from cortex_ops.kernel.errors import OpsError, RefusedError
+from cortex_ops.kernel.process import leftovers
+from cortex_ops.kernel.progress import SILENT, Progress
+from cortex_ops.kernel.redact import Secret, redact
+from cortex_ops.kernel.values import Change, ImageLock, Placed, Placement, Verdict
+from cortex_ops.release.history import History
+from cortex_ops.release.records import Intent, Outcome, Record
+from cortex_ops.targets.protocol import Target
+
+
+@dataclass
+class Wanted:
+    """What a run wants to be live. `place` renders it for a placement; `secrets` maps volume → file → value."""
+
+    identity: str
+    revision: str
+    dirty: bool
+    lock: ImageLock
+    secret_versions: dict[str, str]
+    place: Callable[[Placement], Placed]
+    secrets: Callable[[], dict[str, dict[str, Secret]]]
+    migrations: tuple[str, ...] = ()  # job names, run in order before the new version starts
+    schema_head: int = 0
+    schema_breaking: int = 0
+    stack_hash: str = ""
+    promoted_from: str = ""
+
+
+@dataclass
+class Begun:
+    """How a rollout went: a no-op, or a candidate that waits for its tests."""
+
+    noop: bool
+    record: Record
+    repaired: list[Change] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+class Releaser:
+    """Moves one environment from one release to the next."""
+
+    def __init__(
+        self,
+        environment: str,
+        target: Target,
+        history: History,
+        *,
+        run_id: str,
+        actor: str,
+        drift_policy: str = "correct",
+        wait: float = 0.0,
+        migration_deadline: float = 300.0,
+        verify: Callable[[Target], list[str]] = lambda _target: [],
+        clock: Clock = SYSTEM,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.environment = environment
+        self.target = target
+        self.history = history
+        self.run_id = run_id
+        self.actor = actor
+        self.drift_policy = drift_policy
+        self.wait = wait
+        self.migration_deadline = migration_deadline
+        self.verify = verify
+        self.clock = clock
+        self.progress = progress
+
+    # -- rollout -------------------------------------------------------------------------------------------
+    def roll_out(self, wanted: Wanted) -> Begun:
+        """Bring the candidate up beside what runs. Undoes its own failure before it raises."""
+        live = self.history.live()
+        if live is not None and self._untouched(live, wanted):
+            return Begun(noop=True, record=live)
+        with self._leased():
+            self.settle(holding=True)
+            live = self.history.live()
+            repair = self._drift(live) if live is not None else []
+            same = live is not None and live.intent.identity == wanted.identity
+            if live is not None and same and not repair:
+                self.target.lease.release()
+                return Begun(noop=True, record=live)
+            if same and self.drift_policy == "refuse":
+                self.target.lease.release()
+                raise RefusedError(
+                    f"{self.environment} is not what its last release made it, and its policy is to refuse",
+                    details=[change.line() for change in repair][:20],
+                    remedy="undo the hand edit, or set `drift: correct` for this environment",
+                )
+            self._refuse_breaking(live, wanted)
+            return self._start(wanted, live, repair)
+
+    def _start(self, wanted: Wanted, live: Record | None, repair: list[Change]) -> Begun:
+        serves = live.outcome.serves if live is not None and live.outcome else 0
+        before = self.history.placed(serves) if serves else None
+        slot = "b" if before is not None and before.placement.slot == "a" else "a"
+        timings: dict[str, float] = {}
+        self._end_bake(serves, timings)
+        intent = self.history.begin(
+            lambda seq: Intent(
+                environment=self.environment,
+                seq=seq,
+                kind="release",
+                run_id=self.run_id,
+                actor=self.actor,
+                started_at=iso(self.clock.now()),
+                revision=wanted.revision,
+                dirty=wanted.dirty,
+                identity=wanted.identity,
+                placement=Placement(seq=seq, slot=slot),  # type: ignore[arg-type]
+                previous=live.seq if live is not None else 0,
+                lock=wanted.lock,
+                secret_versions=wanted.secret_versions,
+                stack_hash=wanted.stack_hash,
+                schema_head=wanted.schema_head,
+                schema_breaking=wanted.schema_breaking,
+                promoted_from=wanted.promoted_from,
+            )
+        )
+        try:
+            placed = wanted.place(intent.placement)
+            self.history.put_placed(intent.seq, placed)
+            self._bring_up(wanted, placed, repair, timings)
+        except BaseException as error:
+            self._undo(intent, error, timings)
+            raise
+        return Begun(noop=False, record=self.history.record(intent.seq), repaired=repair, timings=timings)
+
+    def _bring_up(self, wanted: Wanted, placed: Placed, repair: list[Change], timings: dict[str, float]) -> None:
+        target = self.target
+        findings = target.preflight(placed)
+        if findings:
+            raise OpsError(findings[0], details=findings[1:])
+        with self._phase("secrets", "delivering secrets", timings):
+            target.deliver_secrets(placed, wanted.secrets())
+        with self._phase("prepare", "stores and proxy", timings):
+            target.lease.check()
+            target.prepare(placed, repair)
+        with self._phase("migrate", "migrations", timings, quiet=not wanted.migrations):
+            for job in wanted.migrations:
+                target.lease.check()
+                self._migrate(placed, job)
+        with self._phase("apply", f"starting release r{placed.placement.seq} beside what runs", timings):
+            target.lease.check()
+            target.apply(placed)
+            target.offer(placed)
+
+    def _migrate(self, placed: Placed, job: str) -> None:
+        result = self.target.run_job(placed, job, deadline=self.migration_deadline)
+        if result.code != 0:
+            last = [line for line in result.output.splitlines() if line.strip()][-15:]
+            cause = result.cause or (last[-1] if last else "it said nothing")
+            raise OpsError(f"migration {job} failed (exit {result.code}): {cause}", details=last)
+
+    def _refuse_breaking(self, live: Record | None, wanted: Wanted) -> None:
+        if live is not None and wanted.schema_breaking > live.intent.schema_head:
+            self.target.lease.release()
+            raise RefusedError(
+                f"migration {wanted.schema_breaking:04d} is declared breaking: the running release "
+                f"r{live.seq} would not work on the new schema",
+                remedy="split it into compatible steps, or plan a maintenance window",
+            )
+
+    # -- verdict -------------------------------------------------------------------------------------------
+    def conclude(self, verdict: Verdict | None) -> Record:
+        """Promote this run's candidate on a passed verdict, roll it back on any other."""
+        record = self._mine()
+        if record is None:
+            raise OpsError(f"run {self.run_id} has no release of {self.environment} in progress")
+        intent = record.intent
+        verdict = verdict or self.history.verdict(intent.seq)
+        timings: dict[str, float] = {}
+        with self._leased():
+            if verdict is None or not verdict.passed:
+                cause = verdict.cause if verdict else "no verdict was recorded"
+                self._roll_back(intent, f"the tests rejected it: {cause}", timings)
+                return self.history.record(intent.seq)
+            try:
+                self._promote(intent, timings)
+            except BaseException as error:
+                self._undo(intent, error, timings)
+                raise
+        return self.history.record(intent.seq)
+
+    def _promote(self, intent: Intent, timings: dict[str, float]) -> None:
+        placed = self.history.placed(intent.seq)
+        if placed is None:
+            raise OpsError(f"release {intent.seq} has no rendering in the store")
+        with self._phase("switch", f"switching the traffic to r{intent.seq}", timings):
+            self.target.lease.check()
+            if not self.target.present(intent.seq):
+                raise OpsError(f"r{intent.seq} passed its tests but is not ready any more")
+            self.target.switch(placed)
+            problems = self.verify(self.target)
+            if problems:
+                raise OpsError(f"r{intent.seq} does not answer from outside: {problems[0]}", details=problems[1:])
+        self._finish(intent, "promoted", serves=intent.seq, timings=timings)
+        self.target.lease.release()
+
+    # -- rollback on request -------------------------------------------------------------------------------
+    def rollback_plan(self, to: int = 0) -> tuple[Record, Record]:
+        """The live record and the one to bring back; refused with the reason when that cannot be."""
+        live = self.history.live()
+        if live is None:
+            raise RefusedError(f"{self.environment} has nothing live to roll back from")
+        candidates = [
+            r
+            for r in self.history.records(limit=200)
+            if r.outcome and r.outcome.state == "promoted" and r.outcome.serves != (live.outcome or r.outcome).serves
+        ]
+        wanted = next((r for r in candidates if r.seq == to), None) if to else next(iter(candidates), None)
+        if wanted is None:
+            what = f"release {to}" if to else "an earlier promoted release"
+            raise RefusedError(
+                f"{self.environment} has no {what} to go back to",
+                remedy=f"`cortex-ops history -e {self.environment}` lists what was promoted",
+            )
+        newest_breaking = max((r.intent.schema_breaking for r in self.history.records(limit=200)), default=0)
+        if newest_breaking > wanted.intent.schema_head:
+            raise RefusedError(
+                f"r{wanted.seq} does not run on the present schema: migration {newest_breaking:04d} is breaking "
+                f"and it knows only up to {wanted.intent.schema_head:04d}",
+                remedy="release a fix forward, or restore a backup taken before that migration",
+            )
+        return live, wanted
+
+    def switch_back(self, wanted: Record) -> Record | None:
+        """Roll back by the switch alone, when the earlier release still runs; None when it does not."""
+        serves = wanted.outcome.serves if wanted.outcome else wanted.seq
+        placed = self.history.placed(serves)
+        live = self.history.live()
+        with self._leased():
+            self.settle(holding=True)
+            if placed is None or live is None or not self.target.present(serves):
+                return None
+            timings: dict[str, float] = {}
+            intent = self.history.begin(
+                lambda seq: live.intent.model_copy(
+                    update={
+                        "seq": seq,
+                        "kind": "rollback",
+                        "run_id": self.run_id,
+                        "actor": self.actor,
+                        "started_at": iso(self.clock.now()),
+                        "revision": wanted.intent.revision,
+                        "dirty": wanted.intent.dirty,
+                        "identity": wanted.intent.identity,
+                        "placement": placed.placement,
+                        "previous": live.seq,
+                        "returns_to": serves,
+                        "lock": wanted.intent.lock,
+                        "secret_versions": wanted.intent.secret_versions,
+                        "stack_hash": wanted.intent.stack_hash,
+                        "schema_head": wanted.intent.schema_head,
+                    }
+                )
+            )
+            with self._phase("switch", f"switching the traffic back to r{serves}", timings):
+                self.target.switch(placed)
+            self._finish(intent, "promoted", serves=serves, timings=timings)
+            self.target.lease.release()
+            return self.history.record(intent.seq)
+
+    # -- settling ------------------------------------------------------------------------------------------
+    def settle(self, *, holding: bool = False) -> list[Record]:
+        """Complete or undo every release that a dead run left unfinished. Idempotent.
+
+        Raises `RefusedError` naming the holder when the unfinished release belongs to a run that lives.
+        """
+        todo = self.history.unfinished()
+        if not todo:
+            return []
+        if holding:
+            return [self._settle_one(record) for record in todo if record.intent.run_id != self.run_id]
+        with self._leased():
+            settled = [self._settle_one(record) for record in self.history.unfinished()]
+            self.target.lease.release()
+        return settled
+
+    def _settle_one(self, record: Record) -> Record:
+        intent = record.intent
+        self.progress.say(f"settling r{intent.seq}, left unfinished by run {intent.run_id}")
+        _end_leftovers(intent.run_id)
+        self.target.reap(intent.run_id)
+        serving = intent.returns_to or intent.seq
+        if self.target.live().release == f"r{serving}":
+            passed = intent.kind == "rollback" or (record.verdict is not None and record.verdict.passed)
+            if passed and self.target.present(serving):
+                self._finish(intent, "promoted", serves=serving, cause="its run ended after the switch")
+                return self.history.record(intent.seq)
+        self._roll_back(intent, "its run was interrupted", {})
+        return self.history.record(intent.seq)
+
+    def interrupt(self, cause: str = "the run was interrupted") -> None:
+        """Undo what this run began and did not finish; called when the run is told to end."""
+        record = self._mine()
+        if record is not None:
+            with self._leased():
+                self.target.reap(self.run_id)
+                self._settle_or_undo(record, cause)
+        elif (holder := self.target.lease.holder()) is not None and holder.owner == self.run_id:
+            self.target.lease.acquire(self.run_id, self.actor)
+            self.target.lease.release()
+
+    def _settle_or_undo(self, record: Record, cause: str) -> None:
+        if self.target.live().release == f"r{record.seq}" and record.verdict is not None and record.verdict.passed:
+            self._finish(record.intent, "promoted", serves=record.seq, cause=f"{cause} after the switch")
+            self.target.lease.release()
+        else:
+            self._roll_back(record.intent, cause, {})
+
+    # -- undoing -------------------------------------------------------------------------------------------
+    def _undo(self, intent: Intent, error: BaseException, timings: dict[str, float]) -> None:
+        """Roll back because of `error`. When even that fails, the intent stays open for `settle`."""
+        cause = error.message if isinstance(error, OpsError) else f"{type(error).__name__}: {error}".strip(": ")
+        try:
+            self._roll_back(intent, cause, timings)
+        except Exception as second:
+            self.progress.say(
+                f"undoing r{intent.seq} failed too: {second}; the next run, or `cortex-ops settle "
+                f"-e {self.environment}`, completes it",
+                style="red",
+            )
+            with contextlib.suppress(Exception):
+                self.target.lease.release()
+
+    def _roll_back(self, intent: Intent, cause: str, timings: dict[str, float]) -> None:
+        previous = self.history.record(intent.previous) if intent.previous else None
+        serves = previous.outcome.serves if previous is not None and previous.outcome else 0
+        self.progress.say(f"✗ r{intent.seq}: {cause.splitlines()[0] if cause else 'rolled back'}", style="red")
+        with self._phase("rollback", f"rolling back to {f'r{serves}' if serves else 'nothing'}", timings):
+            live = self.target.live()
+            ours = f"r{intent.returns_to or intent.seq}"
+            if live.release == ours and ours != f"r{serves}":
+                before = self.history.placed(serves) if serves else None
+                if before is not None:
+                    self.target.switch(before)
+                else:
+                    self.target.close()
+            else:
+                self.target.retract_candidate()
+            if not intent.returns_to:
+                self.target.remove(intent.seq)
+        self._finish(intent, "rolled_back", serves=serves, cause=cause, timings=timings)
+        self.target.lease.release()
+
+    # -- small parts ---------------------------------------------------------------------------------------
+    def _mine(self) -> Record | None:
+        return next((r for r in self.history.unfinished() if r.intent.run_id == self.run_id), None)
+
+    def _untouched(self, live: Record, wanted: Wanted) -> bool:
+        """The fast path: nobody works on it, nothing is unfinished, and every owned field is as rendered."""
+        return (
+            live.intent.identity == wanted.identity
+            and not self.history.unfinished()
+            and self.target.lease.holder() is None
+            and not self._drift(live)
+        )
+
+    def _drift(self, live: Record) -> list[Change]:
+        serves = live.outcome.serves if live.outcome else live.seq
+        placed = self.history.placed(serves)
+        if placed is None:
+            return [Change(object=f"r{serves}", field="rendering", expected="in the store", found="absent")]
+        return self.target.drift(placed, serves)
+
+    @contextlib.contextmanager
+    def _leased(self) -> Iterator[None]:
+        self.target.lease.acquire(self.run_id, self.actor, wait=self.wait)
+        with self.target.lease.keep():
+            yield
+
+    def _end_bake(self, serves: int, timings: dict[str, float]) -> None:
+        """The bake of an older release ends when its slot is needed."""
+        old = [seq for seq in self.target.releases() if seq != serves]
+        if old:
+            with self._phase("bake", f"removing {', '.join(f'r{seq}' for seq in old)}", timings):
+                for seq in old:
+                    self.target.remove(seq)
+
+    @contextlib.contextmanager
+    def _phase(self, key: str, what: str, timings: dict[str, float], *, quiet: bool = False) -> Iterator[None]:
+        began = self.clock.monotonic()
+        try:
+            if quiet:
+                yield
+            else:
+                with self.progress.step(what):
+                    yield
+        finally:
+            timings[key] = round(self.clock.monotonic() - began, 3)
+
+    def _finish(
+        self,
+        intent: Intent,
+        state: str,
+        *,
+        serves: int,
+        cause: str = "",
+        timings: dict[str, float] | None = None,
+    ) -> Outcome:
+        from cortex_ops.kernel.clock import parse_iso
+
+        seconds = (self.clock.now() - parse_iso(intent.started_at)).total_seconds()
+        return self.history.finish(
+            intent.seq,
+            Outcome(
+                state=state,  # type: ignore[arg-type]
+                serves=serves,
+                finished_at=iso(self.clock.now()),
+                seconds=round(max(0.0, seconds), 3),
+                cause=redact(cause),
+                settled_by=self.run_id if intent.run_id != self.run_id else "",
+                timings=timings or {},
+            ),
+        )
+
+
+def _end_leftovers(run_id: str) -> None:
+    """End processes that a killed run left on this host; only those that carry its tag."""
+    if not run_id:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        pids = leftovers(run_id)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        if not pids:
+            return
+        time.sleep(0.3)

@@ -1,0 +1,194 @@
+"""A stand-in for a target, in memory: for the release machine's own tests, where every call can be cut.
+
+It keeps the same promises that the conformance suite asks of the real ones (idempotent removal, a switch that
+reads back). `die_at` makes the n-th call, and every later one of that process, end as if the process was
+killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cortex_ops.kernel.errors import OpsError, RefusedError
+from cortex_ops.kernel.redact import Secret
+from cortex_ops.kernel.values import Bundle, Change, ImageLock, ImageRef, Placed, Placement
+from cortex_ops.targets.protocol import Holder, JobResult, Live, Pruned
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@dataclass
+class World:
+    """What outlives processes: the containers and the switch."""
+
+    running: dict[int, Placed] = field(default_factory=dict)
+    broken: set[int] = field(default_factory=set)
+    live: Live = field(default_factory=Live)
+    stores: bool = False
+    holder: str = ""
+    alive: set[str] = field(default_factory=set)
+    jobs: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+class StandInLease:
+    def __init__(self, target: StandInTarget) -> None:
+        self.target = target
+
+    def acquire(self, owner: str, actor: str, *, wait: float = 0.0) -> None:
+        self.target.call("lease.acquire")
+        world = self.target.world
+        if world.holder and world.holder != owner and world.holder in world.alive:
+            raise RefusedError(f"held by run {world.holder}")
+        world.holder = owner
+        world.alive.add(owner)
+
+    def check(self) -> None:
+        self.target.call("lease.check")
+
+    @contextlib.contextmanager
+    def keep(self) -> Iterator[None]:
+        yield
+
+    def release(self) -> None:
+        self.target.call("lease.release")
+        self.target.world.holder = ""
+
+    def holder(self) -> Holder | None:
+        return Holder(owner=self.target.world.holder) if self.target.world.holder else None
+
+    def dead(self) -> bool:
+        return self.target.world.holder not in self.target.world.alive
+
+
+class StandInTarget:
+    def __init__(self, world: World, *, die_at: int = 0, fail: str = "") -> None:
+        self.world = world
+        self.calls: list[str] = []
+        self.die_at = die_at
+        self.fail = fail
+        self.lease = StandInLease(self)
+
+    def call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.die_at and len(self.calls) >= self.die_at:
+            raise Killed(name)
+        if self.fail == name:
+            raise OpsError(f"{name} failed")
+
+    def preflight(self, placed: Placed) -> list[str]:
+        self.call("preflight")
+        return []
+
+    def lock_findings(self, lock: ImageLock) -> list[str]:
+        return []
+
+    def live(self) -> Live:
+        self.call("live")
+        return self.world.live
+
+    def drift(self, placed: Placed, serves: int) -> list[Change]:
+        self.call("drift")
+        if serves not in self.world.running:
+            return [Change(object=f"r{serves}", field="container", expected="running", found="absent")]
+        return list(self.world.changes)
+
+    def deliver_secrets(self, placed: Placed, values: dict[str, dict[str, Secret]]) -> None:
+        self.call("deliver_secrets")
+
+    def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
+        self.call("prepare")
+        self.world.stores = True
+        self.world.changes = []
+
+    def apply(self, placed: Placed) -> None:
+        self.world.running[placed.placement.seq] = placed  # it may be half there when we die
+        self.call("apply")
+
+    def offer(self, placed: Placed) -> None:
+        self.call("offer")
+        self.world.live = self.world.live.model_copy(update={"candidate": placed.placement.slot})
+
+    def run_job(
+        self, placed: Placed, job: str, *, deadline: float, on_line: Callable[[str], None] | None = None
+    ) -> JobResult:
+        self.call(f"job {job}")
+        self.world.jobs.append(job)
+        return JobResult(code=1 if self.fail == job else 0, output="", seconds=0.0)
+
+    def present(self, seq: int) -> bool:
+        self.call("present")
+        return seq in self.world.running and seq not in self.world.broken
+
+    def switch(self, placed: Placed) -> None:
+        self.call("switch")
+        self.world.live = Live(release=f"r{placed.placement.seq}", slot=placed.placement.slot)
+        self.call("switch done")
+
+    def close(self) -> None:
+        self.call("close")
+        self.world.live = Live()
+
+    def retract_candidate(self) -> None:
+        self.call("retract")
+        self.world.live = self.world.live.model_copy(update={"candidate": ""})
+
+    def remove(self, seq: int) -> Pruned:
+        self.call("remove")
+        self.world.running.pop(seq, None)
+        return Pruned(removed=(f"r{seq}",))
+
+    def releases(self) -> list[int]:
+        self.call("releases")
+        return sorted(self.world.running)
+
+    def reap(self, run_id: str) -> Pruned:
+        self.call("reap")
+        return Pruned()
+
+    def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:
+        return {}
+
+    def endpoints(self) -> dict[str, str]:
+        return {}
+
+
+def a_lock(content: str = "one") -> ImageLock:
+    return ImageLock(
+        source_revision=content,
+        source_dirty=False,
+        images={"api": ImageRef(fingerprint=content, image_id=f"sha256:{content}", engine_id="e")},
+    )
+
+
+def a_placed(placement: Placement, content: str = "one") -> Placed:
+    return Placed(
+        placement=placement,
+        bundle=Bundle(target="compose", environment="local", files={"x": content}),
+        lock=a_lock(content),
+        secret_versions={},
+        identity=content,
+    )
+
+
+class MemoryStore:
+    """A store in memory, with the same create-once rule."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes | None:
+        return self.objects.get(key)
+
+    def list(self, prefix: str) -> list[str]:
+        return sorted(k for k in self.objects if k.startswith(prefix))
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        return self.objects.setdefault(key, data) is data
+
+    def delete(self, key: str) -> None:
+        self.objects.pop(key, None)

@@ -1,0 +1,64 @@
+// The bus here is a stand-in with one message waiting; the real one is met in tests/integration.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLogger } from '@cortex-os/observability';
+import { workLoops } from './work.mjs';
+
+const log = createLogger({ service: 'test', write: () => {} });
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function start({ scopes, waiting, handle = async () => {} }) {
+  const state = { scopes, asked: [], fate: [], consumers: [] };
+  const message = (scope) => ({
+    subject: `tasks.${scope}.acme`, headers: undefined, info: { deliveryCount: 1 }, json: () => ({ scope }),
+    ack: () => state.fate.push(`ack ${scope}`), nak: () => state.fate.push(`back ${scope}`),
+  });
+  const streams = async () => ({
+    jsm: { consumers: { add: async (_, config) => { state.consumers.push(config); } } },
+    js: { consumers: { get: async (_, durable) => ({ async next() {
+      const scope = durable.replace('agents-', '');
+      state.asked.push(scope);
+      await pause(20);
+      return waiting.has(scope) && waiting.delete(scope) ? message(scope) : null;
+    } }) } },
+  });
+  const work = workLoops({ prefix: 'tasks', stream: 'TASKS', taker: 'agents', release: 'r2', live: { scopes: () => state.scopes }, loops: 1, handle, streams, lost: () => {}, log });
+  return { state, work };
+}
+
+test('a candidate takes its own scope and never asks for live work', async () => {
+  const { state, work } = start({ scopes: ['r2'], waiting: new Set(['r2', 'live']) });
+  await pause(80);
+  await work.stop();
+  assert.deepEqual(state.fate, ['ack r2']);
+  assert.ok(!state.asked.includes('live'));
+  assert.ok(state.consumers[0].inactive_threshold > 0);
+});
+
+test('once live a release takes live work too, and its consumer stays', async () => {
+  const { state, work } = start({ scopes: ['r2', 'live'], waiting: new Set(['live']) });
+  await pause(80);
+  await work.stop();
+  assert.deepEqual(state.fate, ['ack live']);
+  assert.equal(state.consumers.find(({ durable_name }) => durable_name === 'agents-live').inactive_threshold, undefined);
+});
+
+test('a message that arrives after the release stopped being live is given back at once', async () => {
+  const { state, work } = start({ scopes: ['r2', 'live'], waiting: new Set(['live']) });
+  await pause(5);
+  state.scopes = ['r2'];
+  await pause(60);
+  await work.stop();
+  assert.deepEqual(state.fate, ['back live']);
+});
+
+test('work that fails is given back, and stopping waits for what is in hand', async () => {
+  const failed = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: async () => { throw new Error('no'); } });
+  await pause(60);
+  await failed.work.stop();
+  assert.deepEqual(failed.state.fate, ['back r2']);
+  const slow = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: () => pause(150) });
+  await pause(60);
+  await slow.work.stop();
+  assert.deepEqual(slow.state.fate, ['ack r2']);
+});

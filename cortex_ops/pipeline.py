@@ -480,7 +480,7 @@ def upkeep(w: Wiring, env: str) -> UpkeepStep:
     live = machine.history.live()
     if live is not None:
         _hold_lease_with(machine, live.intent.lock)
-    return tidy(machine, w.engine, w.store)
+    return tidy(machine)
 
 
 def backup(w: Wiring, env: str) -> BackupResult:

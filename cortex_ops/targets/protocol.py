@@ -132,6 +132,10 @@ class Target(Protocol):
         """Remove one release's own objects, and nothing else. Idempotent."""
         ...
 
+    def remove_volumes(self, keep: set[str]) -> Pruned:
+        """Remove delivered secrets that nothing in `keep` names; never data."""
+        ...
+
     def releases(self) -> list[int]:
         """Sequences that have objects on the target."""
         ...

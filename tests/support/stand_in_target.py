@@ -142,6 +142,9 @@ class StandInTarget:
         self.world.running.pop(seq, None)
         return Pruned(removed=(f"r{seq}",))
 
+    def remove_volumes(self, keep: set[str]) -> Pruned:
+        return Pruned()
+
     def releases(self) -> list[int]:
         self.call("releases")
         return sorted(self.world.running)

@@ -24,7 +24,7 @@ test('a message sent over HTTP arrives with its tenant, text and key, and comes 
 });
 
 test('an order and a report survive the way over the bus, and nothing else is taken for one', () => {
-  const work = { taskId: '1', tenant: 'acme', kind: 'task', text: 'hello', plan: { goal: 'hello' } };
+  const work = { taskId: '1', tenant: 'acme', kind: 'task', text: 'hello', plan: { goal: 'hello' }, hops: [] };
   assert.deepEqual(readOrder(JSON.parse(JSON.stringify(order(work)))), work);
   const outcome = { taskId: '1', tenant: 'acme', kind: 'task', state: 'completed', result: { n: 1 } };
   assert.deepEqual(readReport(JSON.parse(JSON.stringify(report(outcome)))), outcome);

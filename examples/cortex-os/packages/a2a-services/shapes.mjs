@@ -21,16 +21,23 @@ export function asTask({ id, tenant, text, state, plan, result, createdAt, updat
   };
 }
 
-/** What cortex-os asks of an agent. @param {{taskId: string, tenant: string, kind: string, text: string, plan?: object}} work */
-export function order({ taskId, tenant, kind, text, plan }) {
-  return { kind: 'message', role: 'user', messageId: randomUUID(), taskId, contextId: tenant, parts: [{ kind: 'text', text }], metadata: { order: kind, plan } };
+/**
+ * What cortex-os asks of an agent.
+ * @param {{taskId: string, tenant: string, kind: 'task'|'forget', text: string, plan?: object, hops?: object[]}} work
+ */
+export function order({ taskId, tenant, kind, text, plan, hops = [] }) {
+  return {
+    kind: 'message', role: 'user', messageId: randomUUID(), taskId, contextId: tenant, parts: [{ kind: 'text', text }],
+    metadata: { order: kind, plan, hops },
+  };
 }
 
 /** @throws {Problem} when it is no order */
 export function readOrder(message) {
   const text = message?.parts?.[0]?.text;
   if (message?.kind !== 'message' || !message.taskId || !message.contextId || typeof text !== 'string') throw new Problem(400, 'bad_order', 'this is no order');
-  return { taskId: message.taskId, tenant: message.contextId, kind: message.metadata?.order, text, plan: message.metadata?.plan };
+  const { order: kind, plan, hops = [] } = message.metadata ?? {};
+  return { taskId: message.taskId, tenant: message.contextId, kind, text, plan, hops };
 }
 
 /** What an agent reports when it has finished. @param {{taskId: string, tenant: string, kind: string, state: string, result: object}} outcome */

@@ -38,6 +38,14 @@ export async function call(url, options) {
   }
 }
 
+/** A dependency's check: does the service at `url` live? (Not whether it is ready: one outage must not spread.) */
+export function lives(url, part) {
+  return async () => {
+    const { ok, status } = await call(new URL('/live', url).href, { part, timeoutMs: 1400 });
+    if (!ok) throw new Unreachable(part, `/live answers ${status}`);
+  };
+}
+
 /** @param {Headers} headers @returns {Hop|undefined} */
 function hopOf(headers) {
   const service = headers.get('x-served-by');

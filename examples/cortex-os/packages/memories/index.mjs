@@ -20,5 +20,7 @@ export function createMemories(rag) {
 
     /** @param {string} tenant */
     forget: (tenant) => rag.forget(tenant),
+
+    reachable: () => rag.reachable(),
   };
 }

@@ -2,6 +2,7 @@
 // arrives after it no longer is: nothing is held that another release should do.
 import { AckPolicy } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
+import { Problem } from '@cortex-os/kernel';
 import { parseTraceparent, withTrace } from '@cortex-os/observability';
 
 const WAIT_MS = 1000;
@@ -12,7 +13,8 @@ const RETRY_MS = 1000;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * `handle` that returns acknowledges; that throws gives the message back, to be tried again after a second.
+ * `handle` that returns acknowledges; that throws gives the message back, to be tried again after a second,
+ * or drops it when the Problem is the message itself (400).
  * @param {{prefix: string, stream: string, taker: string, release: string, live: {scopes: () => string[]}, loops?: number,
  *   handle: (body: any, about: {scope: string, tries: number}) => Promise<void>,
  *   streams: () => Promise<{js: any, jsm: any}>, lost: () => void, log: import('@cortex-os/observability').Logger}} work
@@ -59,18 +61,15 @@ export function workLoops({ prefix, stream, taker, release, live, loops = 2, han
   async function take(message, scope) {
     await withTrace(parseTraceparent(message.headers?.get('traceparent')), async () => {
       const tries = message.info.deliveryCount;
-      let body;
       try {
-        body = message.json();
-      } catch {
-        log.error('a message is not JSON: dropped', { subject: message.subject });
-        message.term('not JSON');
-        return;
-      }
-      try {
-        await handle(body, { scope, tries });
+        await handle(asJson(message), { scope, tries });
         message.ack();
       } catch (error) {
+        if (error.status === 400) {
+          log.error('a message makes no sense: dropped', { subject: message.subject, error });
+          message.term(error.message);
+          return;
+        }
         log.warn('work failed, giving it back', { subject: message.subject, tries, error });
         message.nak(RETRY_MS);
       }
@@ -84,4 +83,12 @@ export function workLoops({ prefix, stream, taker, release, live, loops = 2, han
       await Promise.all(running);
     },
   };
+}
+
+function asJson(message) {
+  try {
+    return message.json();
+  } catch {
+    throw new Problem(400, 'bad_json', 'it is not JSON');
+  }
 }

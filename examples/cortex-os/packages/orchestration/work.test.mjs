@@ -1,6 +1,7 @@
 // The bus here is a stand-in with one message waiting; the real one is met in tests/integration.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Problem } from '@cortex-os/kernel';
 import { createLogger } from '@cortex-os/observability';
 import { workLoops } from './work.mjs';
 
@@ -11,7 +12,7 @@ function start({ scopes, waiting, handle = async () => {} }) {
   const state = { scopes, asked: [], fate: [], consumers: [] };
   const message = (scope) => ({
     subject: `tasks.${scope}.acme`, headers: undefined, info: { deliveryCount: 1 }, json: () => ({ scope }),
-    ack: () => state.fate.push(`ack ${scope}`), nak: () => state.fate.push(`back ${scope}`),
+    ack: () => state.fate.push(`ack ${scope}`), nak: () => state.fate.push(`back ${scope}`), term: () => state.fate.push(`dropped ${scope}`),
   });
   const streams = async () => ({
     jsm: { consumers: { add: async (_, config) => { state.consumers.push(config); } } },
@@ -61,4 +62,11 @@ test('work that fails is given back, and stopping waits for what is in hand', as
   await pause(60);
   await slow.work.stop();
   assert.deepEqual(slow.state.fate, ['ack r2']);
+});
+
+test('a message that makes no sense is dropped: trying it again would never end', async () => {
+  const { state, work } = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: async () => { throw new Problem(400, 'bad_order', 'this is no order'); } });
+  await pause(60);
+  await work.stop();
+  assert.deepEqual(state.fate, ['dropped r2']);
 });

@@ -40,6 +40,9 @@ export function createRag({ gatewayUrl, qdrantUrl, apiKey, log }) {
       return { space, found: await rank(query, near, ({ payload }) => payload.text) };
     },
 
+    /** Does the store answer, and accept our key? */
+    reachable: () => store.exists(COLLECTIONS[0]),
+
     /** Everything that was ever indexed for the tenant, in whichever space. */
     async forget(tenant) {
       for (const collection of COLLECTIONS) await store.deleteWhere(collection, { tenant });

@@ -41,6 +41,7 @@ export function vectorStore({ url, apiKey }) {
 
   return {
     ensure,
+    exists: async (collection) => (await ask('GET', `/collections/${collection}`, undefined, [404])).ok,
 
     /** @param {{id: string, vector: number[], payload: object}} point */
     put: (collection, point) => again(collection, point.vector.length, (accept) => (

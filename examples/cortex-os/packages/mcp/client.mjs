@@ -5,7 +5,7 @@ import { PROTOCOL } from './protocol.mjs';
 /** @param {string} url the registry's base address @param {string} name who asks */
 export function mcpClient(url, name) {
   const endpoint = new URL('/mcp', url).href;
-  const options = { part: 'mcp-registry', timeoutMs: 2500, idempotent: true };
+  const options = { part: 'mcp-registry', timeoutMs: 1500, idempotent: true };
   let greeting;
 
   async function greet() {

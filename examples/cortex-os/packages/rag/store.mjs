@@ -7,7 +7,7 @@ export function vectorStore({ url, apiKey }) {
 
   async function ask(method, path, json, accept = []) {
     const answer = await call(new URL(path, url).href, {
-      part: 'qdrant', method, json, headers: { 'api-key': apiKey }, timeoutMs: 2500, idempotent: true,
+      part: 'qdrant', method, json, headers: { 'api-key': apiKey }, timeoutMs: 2000, idempotent: true,
     });
     if (answer.ok || accept.includes(answer.status)) return answer;
     throw new Problem(502, 'qdrant', `qdrant answers ${answer.status} to ${method} ${path}: ${answer.text.slice(0, 200)}`);

@@ -1,0 +1,107 @@
+"""Runs every part of the test suite in order, prints the time of each, and judges the counts.
+
+`python -m tests.support.run [part …]`. A skipped or deselected test outside the allowed list is a failure, and
+so is a part that executed fewer tests than its committed minimum: a suite that silently shrinks proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: its folders and the least number of tests that must have been executed there."""
+
+    name: str
+    paths: tuple[str, ...]
+    minimum: int
+
+
+PARTS = (
+    Part("unit", ("tests/unit",), 100),
+    Part("conformance", ("tests/conformance",), 1),
+    Part("integration", ("tests/integration",), 1),
+    Part("faults", ("tests/faults",), 1),
+    Part("pages", ("tests/pages",), 1),
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    passed: int
+    failed: int
+    skipped: tuple[str, ...]
+
+
+def count(xml: Path) -> Count:
+    """What a JUnit file of pytest says."""
+    passed = failed = 0
+    skipped = []
+    for case in ElementTree.parse(xml).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif (why := case.find("skipped")) is not None:
+            skipped.append(f"{case.get('classname')}::{case.get('name')}: {why.get('message')}")
+        else:
+            passed += 1
+    return Count(passed, failed, tuple(skipped))
+
+
+def run_part(part: Part, results: Path) -> tuple[bool, str]:
+    xml = results / f"{part.name}.xml"
+    xml.unlink(missing_ok=True)
+    began = time.monotonic()
+    print(f"\n── {part.name} ──", flush=True)
+    code = subprocess.run(
+        [PYTHON, "-m", "pytest", *part.paths, f"--junitxml={xml}", "--durations=8", "--durations-min=5"],
+        cwd=ROOT,
+        check=False,
+    ).returncode
+    seconds = time.monotonic() - began
+    if not xml.is_file():
+        return False, f"{part.name:<12} {seconds:7.1f} s  pytest ended with {code} and no results"
+    found = count(xml)
+    problems = []
+    if code not in (0,):
+        problems.append(f"pytest ended with {code}")
+    if found.skipped:
+        problems.append(f"{len(found.skipped)} skipped: {found.skipped[0]}")
+    if found.passed < part.minimum:
+        problems.append(f"executed {found.passed}, at least {part.minimum} were expected")
+    line = f"{part.name:<12} {seconds:7.1f} s  {found.passed} passed, {found.failed} failed"
+    return not problems, line + ("" if not problems else "  ✗ " + "; ".join(problems))
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - {part.name for part in PARTS}
+    if unknown:
+        print(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(p.name for p in PARTS)}")
+        return 2
+    results = ROOT / ".cortex" / "test-results"
+    results.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    began = time.monotonic()
+    lines, good = [], True
+    for part in PARTS:
+        if names and part.name not in names:
+            continue
+        ok, line = run_part(part, results)
+        good = good and ok
+        lines.append(line)
+    print("\n" + "\n".join(lines))
+    print(f"{'all':<12} {time.monotonic() - began:7.1f} s")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

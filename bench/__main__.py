@@ -1,0 +1,66 @@
+"""`python -m bench [name …] [--pairs N] [--results DIR]`: run the rows, print the table, write the figures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bench.cases
+from bench.harness import Case, Row, as_json, machine, measure
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def all_cases() -> list[tuple[str, Case]]:
+    found = []
+    for module in pkgutil.iter_modules(bench.cases.__path__):
+        cases = importlib.import_module(f"bench.cases.{module.name}").cases()
+        found += [(module.name, case) for case in cases]
+    return found
+
+
+def line(row: Row) -> str:
+    raw = f"{row.raw_wall:9.3f}" if row.raw_wall is not None else f"{'—':>9}"
+    return (
+        f"{row.name:<34}{row.ours_wall:9.3f}{raw}  {row.median:8.3f} [{row.low:.3f}, {row.high:.3f}]"
+        f"  {row.target:<22}{row.verdict}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("names", nargs="*", help="modules of bench/cases; default: all")
+    parser.add_argument("--pairs", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    chosen = [(module, case) for module, case in all_cases() if not args.names or module in args.names]
+    if not chosen:
+        print(f"no such case; there are {', '.join(sorted({m for m, _ in all_cases()}))}", file=sys.stderr)
+        return 2
+    print(f"{'row':<34}{'ours s':>9}{'raw s':>9}  {'median':>8} 95 % interval   target")
+    by_module: dict[str, list[Row]] = {}
+    for module, case in chosen:
+        if args.pairs:
+            case.pairs = args.pairs
+        row = measure(case, lambda text: print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True))
+        print("\r\033[K", end="", file=sys.stderr)
+        print(line(row), flush=True)
+        by_module.setdefault(module, []).append(row)
+    args.results.mkdir(parents=True, exist_ok=True)
+    for module, rows in by_module.items():
+        document = {
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(),
+            "rows": [as_json(row) for row in rows],
+        }
+        (args.results / f"{module}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return 1 if any(row.verdict == "over target" for rows in by_module.values() for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

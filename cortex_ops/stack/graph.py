@@ -1,0 +1,50 @@
+"""Orders and cycles among calls. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def cycle(edges: Mapping[str, Sequence[str]]) -> list[str]:
+    """One cycle as `[a, b, a]`, or an empty list. Iterative, so that long chains do not overflow."""
+    done: set[str] = set()
+    for start in sorted(edges):
+        trail: list[str] = []
+        on_trail: set[str] = set()
+        stack: list[tuple[str, int]] = [(start, 0)]
+        while stack:
+            node, index = stack.pop()
+            if index == 0:
+                if node in done:
+                    continue
+                trail.append(node)
+                on_trail.add(node)
+            following = edges.get(node, ())
+            if index < len(following):
+                stack.append((node, index + 1))
+                child = following[index]
+                if child in on_trail:
+                    return [*trail[trail.index(child) :], child]
+                if child in edges and child not in done:
+                    stack.append((child, 0))
+            else:
+                done.add(node)
+                trail.pop()
+                on_trail.discard(node)
+    return []
+
+
+def waves(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Groups in which each member calls only members of earlier groups. Requires that there is no cycle."""
+    left = {name: {c for c in called if c in edges} for name, called in edges.items()}
+    out: list[list[str]] = []
+    while left:
+        ready = sorted(name for name, called in left.items() if not called)
+        if not ready:
+            raise ValueError("the calls have a cycle")
+        out.append(ready)
+        for name in ready:
+            del left[name]
+        for called in left.values():
+            called.difference_update(ready)
+    return out

@@ -1,0 +1,82 @@
+"""From a file to a checked `Stack`, or to every error at once with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cortex_ops.stack.checks import check
+from cortex_ops.stack.located import Key, Located, Problem, StackError, dotted, locate, read
+from cortex_ops.stack.schema import Stack
+
+__all__ = ["StackError", "load_stack", "load_stack_text"]
+
+
+def load_stack(path: Path) -> Stack:
+    """Raises `StackError` (exit 2) with all problems as `file:line:column: path: found …, expected …`."""
+    return load_stack_text(read(path), path)
+
+
+def load_stack_text(text: str, path: Path) -> Stack:
+    """The same for a text that was recorded earlier; `path` names it in errors."""
+    located = locate(text, str(path))
+    if not isinstance(located.value, dict):
+        found = "nothing" if located.value is None else f"a {type(located.value).__name__}"
+        raise StackError(str(path), [Problem(1, 1, "", found, "a mapping with `version`, `name`, `services` …")])
+    try:
+        stack = Stack.model_validate(located.value)
+    except ValidationError as error:
+        raise StackError(str(path), [_problem(located, dict(item)) for item in error.errors()]) from None
+    problems = check(stack, located)
+    if problems:
+        raise StackError(str(path), problems)
+    return stack
+
+
+_EXPECTED = {
+    "missing": "this key",
+    "extra_forbidden": "no such key",
+    "string_type": 'text (quote it: "…")',
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def _problem(located: Located, item: dict[str, Any]) -> Problem:
+    kind, context = item["type"], item.get("ctx") or {}
+    path: Key = tuple(item["loc"])
+    path = path[:-1] if path and path[-1] == "[key]" else path
+    on_key = kind in ("extra_forbidden", "missing")
+    line, column = located.position(path, key=kind == "extra_forbidden")
+    expected = _EXPECTED.get(kind)
+    if kind == "value_error":
+        expected = str(context.get("error", "another value")).removeprefix("expected ")
+    elif kind == "literal_error":
+        expected = str(context.get("expected", "another value"))
+    elif expected is None:
+        expected = str(item["msg"]).removeprefix("Input should be ")
+    found = "nothing" if kind == "missing" else f"the key {path[-1]!r}" if on_key else _shown(item["input"])
+    return Problem(line, column, dotted(path), found, expected)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (a truth value)"
+    if isinstance(value, int | float):
+        return f"{value} (a number)"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = str(value)
+    return repr(text if len(text) <= 60 else text[:57] + "…")

@@ -1,0 +1,203 @@
+"""The model of `deploy/stack.yaml`: everything that can be said about the system, and what each key means.
+
+One field, one meaning, read by somebody; checks that need more than one field are in `checks`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from cortex_ops.stack.quantities import cpu, cron, duration, port, size
+
+
+def _checked(check):  # type: ignore[no-untyped-def]
+    def apply(text: str) -> str:
+        check(text)
+        return text
+
+    return AfterValidator(apply)
+
+
+Port = Annotated[str, _checked(port), Field(description='A port as a quoted string, `"8080"`.')]
+Size = Annotated[str, _checked(size), Field(description="Bytes with a unit: `256Mi`, `10Gi`.")]
+Cpu = Annotated[str, _checked(cpu), Field(description="Cores: `500m` or `2`.")]
+Cron = Annotated[str, _checked(cron), Field(description="Five fields; day of month and day of week not both.")]
+Span = Annotated[str, _checked(duration), Field(description="A time span: `24h`, `30m`, `90s`, `7d`.")]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Source(Model):
+    path: str = Field(description="The monorepo, relative to this file.")
+    context: str = Field(".", description="Build context, relative to the monorepo.")
+
+
+class Library(Model):
+    path: str = Field(description="Folder of the package, relative to the monorepo.")
+
+
+class Build(Model):
+    dockerfile: str = Field(description="Relative to the build context.")
+    target: str = Field("", description="Stage to build; empty: the last.")
+    test_stage: str = Field("", description="Stage whose build runs the image's own tests.")
+    arguments: dict[str, str] = Field({}, description="Build arguments; the same for every environment.")
+    size_budget: Size | None = Field(None, description="The largest image that is accepted.")
+
+
+class Probes(Model):
+    live: str = Field("/live", description="Path that says the process works; it checks nothing else.")
+    ready: str = Field("/ready", description="Path that says requests can be served.")
+    command: list[str] = Field([], description="Health check that the image itself has, for Compose.")
+
+
+class Requests(Model):
+    cpu: Cpu = "100m"
+    memory: Size = "128Mi"
+
+
+class Resources(Model):
+    cpu: Cpu = Field("500m", description="Limit.")
+    memory: Size = Field("256Mi", description="Limit.")
+    pids: int = Field(256, ge=16, description="Limit of processes and threads.")
+    requests: Requests = Requests()
+
+
+class Scale(Model):
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+    cpu: int = Field(70, ge=1, le=100, description="Target utilisation in percent.")
+    memory: int = Field(80, ge=1, le=100, description="Target utilisation in percent.")
+
+
+class Route(Model):
+    port: Port = Field(description="The proxy's port for this service, and its published port by default.")
+
+
+class Migration(Model):
+    command: list[str] = Field(min_length=1, description="Run once in the service's image before it starts.")
+    path: str = Field(description="Folder of NNNN_name.sql files, relative to the monorepo.")
+    store: str = Field(description="The store that is migrated.")
+
+
+class Volume(Model):
+    path: str = Field(description="Where the service sees it.")
+    size: Size
+    shared: bool = Field(False, description="Several replicas may write it at once (ReadWriteMany).")
+
+
+class Service(Model):
+    path: str = Field(description="Folder of the service, relative to the monorepo.")
+    build: Build
+    bundles: list[str] = Field([], description="Libraries whose change rebuilds this image.")
+    port: Port
+    env: dict[str, str] = Field({}, description="Environment variables by the names that the code reads.")
+    secrets: dict[str, str] = Field({}, description="Variable that holds a file's path → name of the secret.")
+    calls: list[str] = Field([], description="Services, stores, host services or `edge` that it talks to.")
+    probes: Probes = Probes()
+    writable: list[str] = Field([], description="Paths it may write; all else is read-only.")
+    volumes: list[Volume] = Field([], description="Data of its own that outlives it; better kept in a store.")
+    resources: Resources = Resources()
+    replicas: int = Field(1, ge=1)
+    scale: Scale | None = Field(None, description="Autoscaling where the target has it.")
+    route: Route | None = Field(None, description="Published through the proxy.")
+    handover: Literal["overlap", "paused", "stop_start"] = Field(
+        "overlap", description="`paused`: takes live work only once its release is the live one."
+    )
+    migrations: Migration | None = None
+    optional: bool = Field(False, description="Behind a profile in development, left out elsewhere.")
+
+
+class StoreService(Model):
+    kind: Literal["postgres", "nats", "redis", "qdrant"]
+    image: str = Field(description="Public image; pinned by digest through the base lock.")
+    user: int = Field(ge=1, description="Numeric user that the image can run as.")
+    secret: str
+    volume: Size
+    memory: Size = "256Mi"
+    cpu: Cpu = "1"
+    database: str = ""
+    owner: str = ""
+
+
+class HostService(Model):
+    port: Port
+    health: str = "/health"
+    path: str = Field("", description="Folder in the monorepo, where there is one.")
+    optional: bool = False
+
+
+class Edge(Model):
+    allow: list[str] = Field([], description="Hosts that services calling `edge` may reach.")
+
+
+class SecretSource(Model):
+    from_: Literal["file", "env"] = Field(alias="from", description="Where the value comes from.")
+    variable: str = Field("", description="For `env`: the variable's name.")
+
+
+class Tests(Model):
+    __test__ = False
+
+    path: str
+    build: Build
+    env: dict[str, str] = Field({}, description="`route:<service>` becomes the candidate's address.")
+    secrets: dict[str, str] = {}
+    deadline: int = Field(120, ge=1, description="Seconds.")
+
+
+class Keep(Model):
+    proven: int = Field(3, ge=1, description="Proven sets that no age rule crosses.")
+    daily: int = Field(7, ge=0)
+    weekly: int = Field(4, ge=0)
+
+
+class Backup(Model):
+    schedule: Cron
+    drill_schedule: Cron
+    stores: list[str] = Field(min_length=1)
+    keep: Keep = Keep()
+    recovery_point: Span = "24h"
+
+    def recovery_point_span(self) -> timedelta:
+        return duration(self.recovery_point)
+
+
+class Override(Model):
+    replicas: int | None = Field(None, ge=1)
+    resources: Resources | None = None
+    env: dict[str, str] = {}
+
+
+class EnvironmentSpec(Model):
+    target: Literal["compose"] = "compose"
+    mode: Literal["development", "production"] = "production"
+    drift: Literal["correct", "refuse"] = "correct"
+    protected: bool = Field(False, description="No dirty trees, no builds: images come by promotion.")
+    from_: str = Field("", alias="from", description="The environment whose tested images this one takes.")
+    bind: str = Field("127.0.0.1", description="Address that published ports bind.")
+    ports: dict[str, Port] = Field({}, description="Published port by routed service, where it differs.")
+    secrets_folder: str = Field("", description="Folder of secret files, relative to this file.")
+    wait: float = Field(0.0, ge=0, description="Seconds to wait for another run's lease before refusing.")
+    overrides: dict[str, Override] = {}
+
+
+class Stack(Model):
+    """The whole system."""
+
+    version: Literal["1"]
+    name: str
+    source: Source
+    libraries: dict[str, Library] = {}
+    services: dict[str, Service]
+    stores: dict[str, StoreService] = {}
+    host_services: dict[str, HostService] = {}
+    edge: Edge = Edge()
+    secrets: dict[str, SecretSource] = {}
+    tests: Tests | None = None
+    backup: Backup | None = None
+    environments: dict[str, EnvironmentSpec]

@@ -18,7 +18,9 @@ runService({
   port: 3000,
   async setup({ log, metrics, identity: { release } }) {
     const pool = new pg.Pool({ ...databaseConfig(), max: 8, statement_timeout: 5000, query_timeout: 6000 });
-    pool.on('error', (error) => log.warn('an idle connection to the database was lost', { error }));
+    // A connection that breaks says so by an event as well as to its query; unheard, the event would end the process.
+    pool.on('connect', (client) => client.on('error', (error) => log.warn('a connection to the database was lost', { error })));
+    pool.on('error', () => {});
     const store = taskStore(pool);
     const cache = openCache({ url: setting('REDIS_URL'), password: secret('REDIS_PASSWORD'), log });
     const bus = openBus({ url: setting('NATS_URL'), token: secret('NATS_TOKEN'), name: `cortex-os-${release}`, log });

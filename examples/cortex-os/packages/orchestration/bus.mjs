@@ -2,6 +2,7 @@
 // Subjects are <prefix>.<scope>.<tenant>; kernel's releases say which scopes a release may take.
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, headers, nanos } from '@nats-io/transport-node';
+import { within } from '@cortex-os/kernel';
 import { traceHeaders } from '@cortex-os/observability';
 import { workLoops } from './work.mjs';
 
@@ -10,9 +11,6 @@ export const MESSAGE_LIFE_MS = 60 * 60 * 1000;
 
 /** Both streams give a message to one taker and then forget it. */
 const STREAMS = { tasks: 'TASKS', results: 'RESULTS' };
-
-/** The bus does not answer yet, or no more. */
-const away = () => new Error('the bus is not connected');
 
 /**
  * Connects in the background and keeps trying.
@@ -40,7 +38,7 @@ export function openBus({ url, token, name, log }) {
   })();
 
   async function streams() {
-    if (!connection) throw away();
+    if (!connection) await within(connecting, 2000, 'connecting to the bus');
     ready ??= (async () => {
       const jsm = await jetstreamManager(connection, { checkAPI: false, timeout: 2000 });
       for (const [prefix, stream] of Object.entries(STREAMS)) await ensureStream(jsm, stream, `${prefix}.*.*`);
@@ -85,7 +83,7 @@ export function openBus({ url, token, name, log }) {
     },
 
     async ping() {
-      if (!connection || connection.isClosed()) throw away();
+      if (!connection || connection.isClosed()) throw new Error('the bus is not connected');
       await connection.flush();
       await streams();
     },
@@ -97,7 +95,6 @@ export function openBus({ url, token, name, log }) {
 
     async close() {
       closing = true;
-      await Promise.race([connecting, Promise.resolve()]);
       if (connection && !connection.isClosed()) await connection.drain().catch(() => connection.close());
     },
   };

@@ -40,20 +40,14 @@ async function runTests(signal) {
   return { ...counts, report };
 }
 
-/** @returns {Promise<boolean>} whether nothing is left */
-async function clean() {
-  const deadline = Date.now() + CLEANING_MS;
-  const left = [];
-  for (const tenant of Object.values(tenantsOf(settings.tenant))) {
-    let last;
-    do {
-      last = await api('DELETE', `/v1/tenants/${tenant}`, { tenant }).catch((error) => ({ json: { message: error.message } }));
-      if (last.status !== 200) await new Promise((resolve) => setTimeout(resolve, 500));
-    } while (last.status !== 200 && Date.now() < deadline);
-    if (last.json.memories !== 'deleted') left.push(`${tenant}: ${last.json.message ?? `memories ${last.json.memories}`}`);
+/** @returns {Promise<string|undefined>} what is left of the tenant; undefined when nothing is */
+async function clean(tenant) {
+  for (const deadline = Date.now() + CLEANING_MS; ;) {
+    const { status, json } = await api('DELETE', `/v1/tenants/${tenant}`, { tenant }).catch((error) => ({ json: { message: error.message } }));
+    if (status === 200) return json.memories === 'deleted' ? undefined : `${tenant}: memories ${json.memories}`;
+    if (Date.now() > deadline) return `${tenant}: ${json.message}`;
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
-  console.log(left.length ? `LEFT    ${left.join('; ')}` : 'cleaned');
-  return left.length === 0;
 }
 
 const stop = new AbortController();
@@ -66,9 +60,10 @@ for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => stop.abort(
 console.log(`testing ${settings.apiUrl} and ${settings.webUrl} as tenant ${settings.tenant}`);
 const { failed, passed, report } = await runTests(stop.signal);
 clearTimeout(timer);
-const cleaned = await clean();
+const left = (await Promise.all(Object.values(tenantsOf(settings.tenant)).map(clean))).filter(Boolean);
+console.log(left.length ? `LEFT    ${left.join('; ')}` : 'cleaned');
 console.log(`${passed} passed, ${failed} failed`);
 console.log('-----BEGIN JUNIT-----');
 console.log(report.trim());
 console.log('-----END JUNIT-----');
-process.exitCode = failed === 0 && passed > 0 && cleaned && !stop.signal.aborted ? 0 : 1;
+process.exitCode = failed === 0 && passed > 0 && left.length === 0 && !stop.signal.aborted ? 0 : 1;

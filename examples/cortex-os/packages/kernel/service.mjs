@@ -54,14 +54,15 @@ export async function startService({ name, port, setup, env = process.env, write
 /** Runs a service as the process: signals end it in order with exit 0; an error ends it with one line and exit 1. */
 export async function runService(options) {
   const fallback = createLogger({ service: options.name });
-  const die = (error) => {
-    fallback.error(error.message, { stack: error.stack });
+  let service;
+  const die = (error, fields = {}) => {
+    (service?.log ?? fallback).error(error.message, fields);
     process.exit(1);
   };
-  process.on('uncaughtException', die);
-  process.on('unhandledRejection', die);
+  const crash = (error) => die(error, { stack: error.stack });
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
   let stopping = false;
-  let service;
   const end = async (signal) => {
     if (stopping) return;
     stopping = true;
@@ -73,5 +74,6 @@ export async function runService(options) {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, end);
-  service = await startService(options).catch(die);
+  // What prevents a start is a matter of configuration: its message says all, a stack would only bury it.
+  service = await startService(options).catch((error) => die(error));
 }

@@ -209,7 +209,6 @@ class Renderer:
             environment=self.environment,
             lock=self.inputs.lock,
             secret_versions=versions,
-            capabilities={},
         )
         neutral = render_compose(inputs)
         bundle = neutral if placement.seq == 0 else render_compose(inputs, placement)

@@ -51,6 +51,7 @@ class Expected(Value):
 
 def expected(project: str, document: dict[str, Any]) -> list[Expected]:
     """All long-running services of a document; jobs (services behind a profile) are left out."""
+    document = _plain_dollars(document)
     networks = {k: (v or {}).get("name", f"{project}_{k}") for k, v in (document.get("networks") or {}).items()}
     volumes = {k: (v or {}).get("name", f"{project}_{k}") for k, v in (document.get("volumes") or {}).items()}
     found = []
@@ -70,6 +71,17 @@ def expected(project: str, document: dict[str, Any]) -> list[Expected]:
             )
         )
     return found
+
+
+def _plain_dollars(value: Any) -> Any:
+    """Undo Compose's escape of `$`."""
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    if isinstance(value, dict):
+        return {k: _plain_dollars(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain_dollars(v) for v in value]
+    return value
 
 
 def _fields(key: str, s: dict[str, Any], networks: dict[str, str], volumes: dict[str, str]) -> Fields:

@@ -1,0 +1,78 @@
+"""Which files each consumer of secrets gets, and the version that names them.
+
+A version is a keyed HMAC of the values: it changes when a value does, and says nothing about it. The pod or
+container that mounts version X was started for exactly these values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cortex_ops.kernel.redact import Secret
+from cortex_ops.kernel.settings import Settings
+from cortex_ops.secrets.keys import version_key
+from cortex_ops.secrets.providers import read_secrets
+from cortex_ops.stack.environments import Environment
+from cortex_ops.stack.naming import secret_volume
+from cortex_ops.stack.schema import Stack
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """`versions`: consumer → version; `volumes`: volume name → file name → value."""
+
+    versions: dict[str, str]
+    volumes: dict[str, dict[str, Secret]]
+
+
+def consumers(stack: Stack) -> dict[str, list[str]]:
+    """Every service, store or test job that needs secrets, with the names it needs."""
+    out = {name: sorted(set(s.secrets.values())) for name, s in stack.services.items() if s.secrets}
+    out |= {name: [store.secret] for name, store in stack.stores.items()}
+    if stack.tests is not None and stack.tests.secrets:
+        out["integration-tests"] = sorted(set(stack.tests.secrets.values()))
+    return out
+
+
+def deliveries(
+    stack: Stack, environment: Environment, settings: Settings, environ: Mapping[str, str] | None = None
+) -> Deliveries:
+    """Resolve and arrange everything. Raises `InputError` listing what is missing."""
+    wanted = consumers(stack)
+    names = {name for needed in wanted.values() for name in needed}
+    values = read_secrets(stack, environment, names, settings, environ)
+    key = version_key(settings)
+    versions, volumes = {}, {}
+    for consumer, needed in wanted.items():
+        version = combined_version(key, {name: values[name] for name in needed})
+        files = {name: values[name] for name in needed}
+        if consumer in stack.stores:
+            files |= store_files(stack.stores[consumer].kind, values[needed[0]])
+        versions[consumer] = version
+        volumes[secret_volume(stack.name, environment.name, consumer, version)] = files
+    return Deliveries(versions, volumes)
+
+
+def combined_version(key: bytes, values: Mapping[str, Secret]) -> str:
+    """Twelve hex characters that name this set of values under this key."""
+    mac = hmac.new(key, digestmod=hashlib.sha256)
+    for name in sorted(values):
+        value = values[name].reveal()
+        mac.update(f"{len(name)}:{name}{len(value)}:".encode() + value)
+    return mac.hexdigest()[:12]
+
+
+def store_files(kind: str, value: Secret) -> dict[str, Secret]:
+    """What a store reads its password from when it reads only a configuration file."""
+    quoted = json.dumps(value.text())
+    if kind == "redis":
+        return {"redis.conf": Secret(f"requirepass {quoted}\n", "redis.conf")}
+    if kind == "nats":
+        return {"nats.conf": Secret(f"authorization {{ token: {quoted} }}\n", "nats.conf")}
+    if kind == "qdrant":
+        return {"qdrant.yaml": Secret(f"service:\n  api_key: {quoted}\n", "qdrant.yaml")}
+    return {}

@@ -1,0 +1,21 @@
+"""Names of an environment's things on an engine. One place, so that two parts never disagree."""
+
+from __future__ import annotations
+
+
+def prefix(stack: str, environment: str) -> str:
+    """What every object starts with: `cortex-local`."""
+    return f"{stack}-{environment}"
+
+
+def secret_volume(stack: str, environment: str, consumer: str, version: str) -> str:
+    return f"{prefix(stack, environment)}-{consumer}-secrets-{version}"
+
+
+def data_volume(stack: str, environment: str, store: str) -> str:
+    return f"{prefix(stack, environment)}-{store}-data"
+
+
+def network(stack: str, environment: str, name: str) -> str:
+    """`stores`, `proxy`, `candidate` (internal); `public`, `egress`."""
+    return f"{prefix(stack, environment)}-{name}"

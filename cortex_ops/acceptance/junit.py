@@ -45,7 +45,7 @@ def parse(xml: str) -> tuple[TestCase, ...]:
             TestCase(
                 suite=case.get("classname") or suite,
                 name=case.get("name", "?"),
-                outcome=outcome,  # type: ignore[arg-type]
+                outcome=outcome,
                 seconds=float(case.get("time") or 0),
                 message=message,
             )

@@ -124,7 +124,7 @@ class Releaser:
                 revision=wanted.revision,
                 dirty=wanted.dirty,
                 identity=wanted.identity,
-                placement=Placement(seq=seq, slot=slot),  # type: ignore[arg-type]
+                placement=Placement(seq=seq, slot=slot),
                 previous=live.seq if live is not None else 0,
                 lock=wanted.lock,
                 secret_versions=wanted.secret_versions,
@@ -422,7 +422,7 @@ class Releaser:
         return self.history.finish(
             intent.seq,
             Outcome(
-                state=state,  # type: ignore[arg-type]
+                state=state,
                 serves=serves,
                 finished_at=iso(self.clock.now()),
                 seconds=round(max(0.0, seconds), 3),

@@ -78,7 +78,10 @@ class Lease(Protocol):
 class Target(Protocol):
     """One environment on one engine or cluster."""
 
-    lease: Lease
+    @property
+    def lease(self) -> Lease:
+        """The exclusive right to change this environment."""
+        ...
 
     def preflight(self, placed: Placed) -> list[str]:
         """Everything that would make `apply` fail, found before anything changes; one sentence each."""

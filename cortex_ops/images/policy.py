@@ -26,12 +26,14 @@ _FILES = re.compile(
 _HARMLESS = re.compile(
     r"^(usr|lib|etc/ssl|var/lib/dpkg|var/lib/postgresql)/|/node_modules/|\.example$|\.sample$|(^|/)\.wh\."
 )
-_PRIVATE = re.compile(rb"-----BEGIN (?:RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----")
+_PRIVATE = re.compile(
+    rb"-----BEGIN (?:RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----\s*(?:[\w-]+: [^\n]*\n)*\s*[A-Za-z0-9+/=]{40,}"
+)
 _AGE = re.compile(rb"AGE-SECRET-KEY-1[0-9A-Z]{20,}")
 _WORD = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)\w*=[^\s$]{4,}", re.I)
 _PATHS = re.compile(r"_file=|=/run/|=\$", re.I)
 MAX_READ = 512 * 1024
-VERSION = 1
+VERSION = 2
 
 
 def judge_image(engine: Engine, store: Store, image: Buildable, ref: ImageRef, progress: Progress) -> list[str]:

@@ -26,6 +26,7 @@ class Seen(Value):
     exit_code: int
     error: str
     oom: bool
+    moment: str  # changes with every start and end
     probe: str  # the last health check's output
     fields: Fields
 
@@ -90,6 +91,7 @@ def _seen(c: dict[str, Any]) -> Seen:
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
         oom=bool(state.get("OOMKilled")),
+        moment=f"{state.get('StartedAt')} {state.get('FinishedAt')} {c.get('RestartCount')}",
         probe=str(probes[-1].get("Output", "")).strip()[-300:] if probes else "",
         fields=_fields(c),
     )

@@ -192,7 +192,13 @@ class ComposeTarget:
             VolumeFiles(volume, owners.get(volume, 0), {n: s.reveal() for n, s in files.items()})
             for volume, files in sorted(values.items())
         ]
-        self._fill(placed, volumes, what="delivering secrets")
+        self._fill(placed, [*volumes, *self._configuration(placed, owners)], what="delivering secrets")
+
+    def _configuration(self, placed: Placed, owners: dict[str, int]) -> list[VolumeFiles]:
+        """The proxy's configuration goes the same way: a read-only root takes no `configs` from Compose."""
+        volume = self._document(placed, "edge")["volumes"]["config"]["name"]
+        files = {"haproxy.cfg": placed.bundle.files["edge/haproxy.cfg"].encode()}
+        return [VolumeFiles(volume, owners.get(volume, 0), files)]
 
     def _volume_owners(self, placed: Placed) -> dict[str, int]:
         """Volume name → numeric uid of the service that mounts it."""
@@ -271,11 +277,13 @@ class ComposeTarget:
         """`compose up --wait`, given up as soon as a container is beyond hope, with its reasons and log."""
         project = self.project(placed.placement.seq if part == "release" else part)
         began = self.clock.monotonic()
+        # What was already broken is what `up` is about to mend; it is doomed only if it breaks anew.
+        broken = {s.id: s.moment for s in look_at_project(self.engine, project) if doomed(s, self.restart_budget)}
 
         def watch() -> None:
             for seen in look_at_project(self.engine, project):
                 reason = doomed(seen, self.restart_budget)
-                if reason:
+                if reason and broken.get(seen.id) != seen.moment:
                     raise self._failure(reason, seen)
             if self.clock.monotonic() - began > self.start_deadline:
                 raise self._late(project)

@@ -53,7 +53,7 @@ export async function startService({ name, port, setup, env = process.env, write
 
 /** Runs a service as the process: signals end it in order with exit 0; an error ends it with one line and exit 1. */
 export async function runService(options) {
-  const fallback = createLogger({ service: options.name });
+  const fallback = createLogger({ service: options.name, release: process.env.CORTEX_RELEASE });
   let service;
   const die = (error, fields = {}) => {
     (service?.log ?? fallback).error(error.message, fields);

@@ -12,6 +12,6 @@ export function planTask(text) {
 function chooseTool(text) {
   const numbers = (text.match(NUMBER) ?? []).map(Number);
   if (numbers.length >= 2 && /\b(sum|add|total|plus)\b/i.test(text)) return { name: 'sum', arguments: { numbers } };
-  if (/\b(time|date|clock|today|now)\b/i.test(text)) return { name: 'clock', arguments: {} };
+  if (/\b(time|date|clock|today)\b/i.test(text)) return { name: 'clock', arguments: {} };
   return { name: 'word_count', arguments: { text } };
 }

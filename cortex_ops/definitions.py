@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import dagster as dg
 
 from cortex_ops.defs import assets, backups, jobs
 from cortex_ops.defs.automation import schedules
-from cortex_ops.defs.step import WireFor, default_wire, quiet_console
+from cortex_ops.defs.step import WireFor, default_wire
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.stack.environments import deployed
 from cortex_ops.stack.load import load_stack
+
+# Which of Dagster's features are previews is said in docs/decisions.md, once; not on every run's console.
+for _category in (dg.PreviewWarning, dg.BetaWarning):
+    warnings.filterwarnings("ignore", category=_category)
 
 
 def build_definitions(
@@ -42,7 +47,6 @@ def build_definitions(
         assets=graph,
         jobs=[*jobs.asset_jobs(envs, stack.backup is not None), *jobs.op_jobs(wire_for, envs)],
         schedules=schedules(stack, crons),
-        loggers={"console": quiet_console},
         executor=executor or dg.in_process_executor,
     )
 

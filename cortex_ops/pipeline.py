@@ -56,7 +56,12 @@ def _inputs(w: Wiring) -> Inputs:
 
 def check_environment(w: Wiring, env: str) -> None:
     """Raise `InputError` naming the known environments before anything runs."""
-    w.environment(env)
+    environment = w.environment(env)
+    if environment.mode == "development":
+        raise InputError(
+            f"environment {env} is for development: nothing is released to it",
+            remedy=f"render it: cortex-ops render -e {env} -o DIR; then docker compose up --watch there",
+        )
 
 
 # -- source and images ---------------------------------------------------------------------------------------

@@ -10,8 +10,6 @@ from cortex_ops.defs.backups import BACKUP_SET, DRILL
 from cortex_ops.defs.step import TO, WireFor, environment, failure, running
 from cortex_ops.kernel.errors import InputError, OpsError
 
-QUIET: dict[str, Any] = {"loggers": {"console": {}}}
-
 
 def asset_jobs(envs: dg.PartitionsDefinition, with_backups: bool) -> list[Any]:
     release = dg.AssetSelection.assets("release").upstream()
@@ -19,13 +17,11 @@ def asset_jobs(envs: dg.PartitionsDefinition, with_backups: bool) -> list[Any]:
         dg.define_asset_job(
             "build",
             dg.AssetSelection.groups("source", "images"),
-            config=QUIET,
             description="Build every image that changed and judge it. Changes no environment.",
         ),
         dg.define_asset_job(
             "release",
             release,
-            config=QUIET,
             partitions_def=envs,
             description="Build, render, start beside what runs, test, then promote or roll back.",
         ),
@@ -35,14 +31,12 @@ def asset_jobs(envs: dg.PartitionsDefinition, with_backups: bool) -> list[Any]:
             dg.define_asset_job(
                 "backup",
                 dg.AssetSelection.assets(BACKUP_SET).upstream() & dg.AssetSelection.groups("backups"),
-                config=QUIET,
                 partitions_def=envs,
                 description="Dump, encrypt, publish with a signed manifest.",
             ),
             dg.define_asset_job(
                 "restore_drill",
                 dg.AssetSelection.assets(DRILL),
-                config=QUIET,
                 partitions_def=envs,
                 description="Prove that the newest backup restores, and how long that takes.",
             ),
@@ -96,9 +90,7 @@ def op_jobs(wire_for: WireFor, envs: dg.PartitionsDefinition) -> list[dg.JobDefi
     return [
         dg.GraphDefinition(name=name, node_defs=[op]).to_job(
             name=name,
-            config=QUIET,
             description=op.description,
-            logger_defs=None,
         )
         for name, op in (("rollback", rollback_op), ("health", health_op), ("upkeep", upkeep_op))
     ]

@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
 
 from cortex_ops import pipeline
+from cortex_ops.kernel.clock import SYSTEM, iso
 from cortex_ops.kernel.errors import InputError, OpsError
 from cortex_ops.kernel.process import end_all
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.redact import redact
 from cortex_ops.kernel.settings import load_settings
+from cortex_ops.stack.environments import deployed
 from cortex_ops.wiring import Wiring, wire
 
 PARTITION = "dagster/partition"
@@ -34,27 +37,28 @@ def log_file(run_id: str) -> Path:
     return load_settings().state / "logs" / f"{run_id}.log"
 
 
-@dg.logger(description="Dagster's own records go to a file; people get progress lines from the steps.")
-def quiet_console(init_context: dg.InitLoggerContext) -> logging.Logger:
-    path = log_file(init_context.run_id or "no-run")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logger = logging.Logger("cortex-ops")
-    handler = logging.FileHandler(path, delay=True)
-    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    return logger
+class RunFile(logging.Handler):
+    """Dagster's own records of a run, each run in a file of its own. Named by `dagster.yaml`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", None) or {}
+        append(str(meta.get("run_id") or "no-run"), f"{record.levelname} {record.getMessage()}")
 
 
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+def append(run_id: str, text: str) -> None:
+    """Add lines to the run's file; a full disk must not fail the run for its log."""
+    path = log_file(run_id)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{iso(SYSTEM.now())} {redact(text)}\n")
 
 
 def environment(context: dg.AssetExecutionContext | dg.OpExecutionContext, w: Wiring) -> str:
     """The run's environment, checked before anything is done."""
     env = context.run.tags.get(PARTITION, "")
     if not env:
-        known = ", ".join(sorted(w.stack.environments))
+        known = ", ".join(deployed(w.stack))
         raise InputError(
             f"job {context.job_name} needs an environment; there are {known}",
             remedy=f"""add --tags '{{"{PARTITION}": "local"}}'""",
@@ -81,7 +85,7 @@ def running(
         sentence = OpsError(
             f"unexpected {type(error).__name__} in {context.op.name}: {error}", remedy=f"please report it with {path}"
         )
-        context.log.error("unexpected error", exc_info=True)
+        append(context.run_id, traceback.format_exc())
         raise failure(context, w, sentence) from None
     except BaseException:
         w.progress.say("✗ told to end; undoing what this run began", style="red")

@@ -22,7 +22,7 @@ class Settings:
 
     `docker_host` empty means the docker CLI's own default. `mirror` is `host:port` of a registry that holds
     copies of docker.io images under the same names. `registry` is a repository prefix that images are pushed
-    to (`host:port/name`), empty to keep them in the engine.
+    to (`host:port/name`), empty to keep them in the engine. `extra` holds `CORTEX_OPS_S3_*` (see `adapters.s3`).
     """
 
     project: Path
@@ -82,6 +82,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         standins=tuple(engine.get("standins") or ()),
         actor=env.get("CORTEX_OPS_ACTOR") or env.get("GITHUB_ACTOR") or env.get("USER") or "unknown",
         run_id=env.get("CORTEX_OPS_RUN", ""),
+        extra={key: value for key, value in env.items() if key.startswith("CORTEX_OPS_S3_")},
     )
 
 

@@ -24,9 +24,9 @@ export function signature(body, { secret = settings.webhookSecret, timestamp = M
  * One request to the api, in the name of `tenant`.
  * @returns {Promise<{status: number, headers: Headers, json: any}>}
  */
-export async function api(method, path, { body, tenant = settings.tenant, bearer = token({ tenant }), headers = {} } = {}) {
+export async function api(method, path, { body, tenant = settings.tenant, bearer = token({ tenant }), headers = {}, waitMs = WAIT_MS } = {}) {
   const answer = await fetch(settings.apiUrl + path, {
-    method, signal: AbortSignal.timeout(WAIT_MS),
+    method, signal: AbortSignal.timeout(waitMs),
     headers: { 'content-type': 'application/json', ...(bearer && { authorization: `Bearer ${bearer}` }), ...headers },
     body: typeof body === 'object' ? JSON.stringify(body) : body,
   });

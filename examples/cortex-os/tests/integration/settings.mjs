@@ -9,14 +9,18 @@ function required(name) {
 
 const secret = (name) => readFileSync(required(`${name}_FILE`), 'utf8').replace(/\r?\n$/, '');
 
-/** @returns {{apiUrl: string, webUrl: string, tenant: string, tokenKey: string, webhookSecret: string, deadlineMs: number}} */
+/** What is kept of the deadline for deleting the tenants. */
+export const CLEANING_MS = 10_000;
+
+/** @returns {{apiUrl: string, webUrl: string, tenant: string, tokenKey: string, webhookSecret: string, testsMs: number}}
+ *   `testsMs`: how long the tests may take */
 export function readSettings() {
   const tenant = required('TENANT');
   if (!/^test-[a-z0-9-]{0,50}[a-z0-9]$/.test(tenant)) throw new Error(`TENANT: found ${JSON.stringify(tenant)}, expected test- and up to 51 of a-z, 0-9, -: it is deleted at the end`);
   return {
     apiUrl: required('API_URL'), webUrl: required('WEB_URL'), tenant,
     tokenKey: secret('TOKEN_KEY'), webhookSecret: secret('WEBHOOK_SECRET'),
-    deadlineMs: 1000 * Number(process.env.DEADLINE_SECONDS || 60),
+    testsMs: Math.max(1000, 1000 * Number(process.env.DEADLINE_SECONDS || 60) - CLEANING_MS - 1000),
   };
 }
 

@@ -14,12 +14,15 @@ const { forgotten } = tenantsOf(settings.tenant);
 let first;
 const firstTask = () => (first ??= done('sum of 19, 23 and 0.5', { headers: { traceparent } }));
 
+/** A test that ends by itself when the run's time is over. */
+const test = (name, work) => it(name, { timeout: settings.testsMs }, work);
+
 function assertCompleted({ state, result }) {
   assert.equal(state, 'completed', result?.error ?? `the task is ${state}`);
 }
 
 describe('Cortex-OS', { concurrency: true }, () => {
-  it('Postgres keeps a task', async () => {
+  test('Postgres keeps a task', async () => {
     const text = `count these words ${randomUUID()}`;
     const { task } = await handOver(text);
     assert.equal((await api('GET', `/v1/tasks/${task.id}`)).json.text, text);
@@ -27,32 +30,32 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.ok(json.tasks.some(({ id }) => id === task.id), 'the list has the task');
   });
 
-  it('Postgres keeps one task for one idempotency key', async () => {
+  test('Postgres keeps one task for one idempotency key', async () => {
     const headers = { 'idempotency-key': randomUUID() };
     const { task } = await handOver('do this once', { headers });
     const again = await api('POST', '/v1/tasks', { body: { text: 'do this once' }, headers });
     assert.deepEqual([again.status, again.json.id], [200, task.id]);
   });
 
-  it('NATS carries a task from the outbox', async () => {
+  test('NATS carries a task from the outbox', async () => {
     const { task } = await handOver('what is the time?');
     const relayed = await readUntil(task.id, ({ relayedAt }) => relayedAt);
     assert.ok(relayed.relayedAt, 'the outbox was relayed to the bus');
   });
 
-  it('agents do a task and report its end', async () => {
+  test('agents do a task and report its end', async () => {
     const task = await firstTask();
     assert.match(task.state, /^(completed|failed)$/, `the task is ${task.state}`);
     assert.ok(task.result.hops.some(({ service }) => service === 'agents'), 'an agent did it');
   });
 
-  it('mcp-registry gives the tool that solves a task', async () => {
+  test('mcp-registry gives the tool that solves a task', async () => {
     const task = await firstTask();
     assertCompleted(task);
     assert.deepEqual(task.result.tool, { name: 'sum', output: { sum: 42.5 } });
   });
 
-  it('model-gateway answers, or says itself that no model does', async () => {
+  test('model-gateway answers, or says itself that no model does', async () => {
     const task = await firstTask();
     assertCompleted(task);
     const { result } = task;
@@ -60,7 +63,7 @@ describe('Cortex-OS', { concurrency: true }, () => {
     else assert.equal(typeof result.model.answer, 'string');
   });
 
-  it('Qdrant recalls what an earlier task taught', async () => {
+  test('Qdrant recalls what an earlier task taught', async () => {
     const earlier = await firstTask();
     const later = await done('sum of 19, 23 and 1.5');
     assertCompleted(later);
@@ -70,7 +73,7 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.equal(memory?.outcome, '{"sum":42.5}');
   });
 
-  it('Redis serves the second read of a finished task', async () => {
+  test('Redis serves the second read of a finished task', async () => {
     const { id, state, result } = await firstTask();
     assert.ok(result, `the task is ${state}`);
     const reads = [];
@@ -78,7 +81,7 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.equal(reads[1], 'hit', `the reads were: ${reads}`);
   });
 
-  it('one trace id crosses every hop', async () => {
+  test('one trace id crosses every hop', async () => {
     const task = await firstTask();
     assert.ok(task.result, `the task is ${task.state}`);
     const seen = new Map(task.result.hops.map((hop) => [hop.as ?? hop.service, hop.traceId]));
@@ -87,7 +90,7 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.equal(headers.get('traceparent').split('-')[1], traceId, 'api');
   });
 
-  it('a signed webhook hands a task over, once', async () => {
+  test('a signed webhook hands a task over, once', async () => {
     const body = JSON.stringify({ tenant: settings.tenant, text: `webhook ${randomUUID()}` });
     const headers = signature(body);
     const deliver = () => api('POST', '/webhooks/tasks', { body, bearer: '', headers });
@@ -97,7 +100,7 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.equal((await deliver()).status, 409, 'the same delivery again');
   });
 
-  it('the web page shows the tenant\'s task and the registry\'s tools', async () => {
+  test('the web page shows the tenant\'s task and the registry\'s tools', async () => {
     const { id } = await firstTask();
     const { status, text, headers } = await web('/', { bearer: token(), headers: { traceparent } });
     assert.equal(status, 200);
@@ -106,7 +109,7 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.equal(headers.get('traceparent').split('-')[1], traceId);
   });
 
-  it('who may not is refused', async () => {
+  test('who may not is refused', async () => {
     const { task } = await handOver('a secret of this tenant');
     const status = async (...request) => (await api(...request)).status;
     const read = (bearer) => status('GET', `/v1/tasks/${task.id}`, { bearer });
@@ -128,14 +131,14 @@ describe('Cortex-OS', { concurrency: true }, () => {
     assert.doesNotMatch((await web('/')).text, /data-task/, 'a page for nobody');
   });
 
-  it('api and web belong to one release', async () => {
+  test('api and web belong to one release', async () => {
     const versions = await Promise.all([api('GET', '/version'), web('/version')]);
     const [ours, theirs] = [versions[0].json, JSON.parse(versions[1].text)];
     assert.deepEqual([ours.service, theirs.service], ['api', 'cortex-web']);
     assert.equal(ours.release, theirs.release);
   });
 
-  it('a deleted tenant is forgotten', async () => {
+  test('a deleted tenant is forgotten', async () => {
     const asForgotten = { tenant: forgotten };
     const { id } = await done('sum of 7 and 8', asForgotten);
     const { status, json } = await api('DELETE', `/v1/tenants/${forgotten}`, asForgotten);

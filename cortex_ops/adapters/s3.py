@@ -66,7 +66,7 @@ def make_client(options: S3Settings) -> Any:
         if value := os.environ.get(name):
             remember(value)
     try:
-        return boto3.client(
+        return boto3.session.Session().client(
             "s3",
             endpoint_url=options.endpoint or None,
             region_name=options.region or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",

@@ -152,8 +152,8 @@ class LocalWriter:
 
     def _link(self) -> bool:
         for _ in range(5):
-            make_folder(self.path.parent)
             try:
+                make_folder(self.path.parent)
                 os.link(self._temporary, self.path)
             except FileExistsError:
                 return False
@@ -223,7 +223,11 @@ def make_folder(folder: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
-        new.mkdir(exist_ok=True)
+        try:
+            new.mkdir()
+        except FileExistsError:  # made by another at this moment, or no folder at all
+            if not new.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(new)) from None
         sync_folder(new.parent)
 
 

@@ -8,8 +8,8 @@ import { createUpstreams } from './upstreams.mjs';
 
 const log = createLogger({ service: 'test', write: () => {} });
 
-async function serve(t, name, routes) {
-  const service = await startService({ name, port: 0, lingerMs: 0, env: { HOST: '127.0.0.1' }, write: () => {}, setup: () => ({ routes }) });
+async function serve(t, name, routes, health = {}) {
+  const service = await startService({ name, port: 0, lingerMs: 0, env: { HOST: '127.0.0.1' }, write: () => {}, setup: () => ({ routes, details: () => health }) });
   t.after(() => service.stop());
   return `http://127.0.0.1:${service.port}`;
 }
@@ -21,15 +21,15 @@ async function gateway(t, urls) {
 
 const standInMlx = (t) => serve(t, 'mlx', [
   ['POST', '/v1/chat/completions', async ({ json }) => { const { model, messages } = await json(); return { json: { model, choices: [{ message: { content: `echo ${messages.at(-1).content}` } }] } }; }],
-  ['POST', '/v1/embeddings', async ({ json }) => ({ json: { model: 'emb', data: (await json()).input.map((text, index) => ({ index, embedding: [text.length, 0] })).reverse() } })],
+  ['POST', '/v1/embeddings', async ({ json }) => { const { model, input } = await json(); return { json: { model, data: input.map((text, index) => ({ index, embedding: [text.length, 0] })).reverse() } }; }],
   ['POST', '/v1/rerank', async ({ json }) => ({ json: { model: 'rank', results: (await json()).documents.map((text, index) => ({ index, relevance_score: text.length })).reverse() } })],
-]);
+], { loaded_models: { text_generation: { model: 'llama' }, embedding: { model: 'emb' } } });
 
 test('MLX answers in the gateway\'s dialect, under both names of a path', async (t) => {
   const { post } = await gateway(t, { mlxUrl: await standInMlx(t) });
   const msgs = [{ role: 'user', content: 'hi' }];
   assert.deepEqual((await post('/chat', { model: 'm', msgs })).json, { content: 'echo hi', modelUsed: 'm' });
-  assert.equal((await post('/chat', { msgs })).json.modelUsed, 'default_model');
+  assert.equal((await post('/chat', { msgs })).json.modelUsed, 'llama');
   for (const path of ['/embeddings', '/embed']) assert.deepEqual((await post(path, { texts: ['a', 'bb'] })).json, { vectors: [[1, 0], [2, 0]], dimensions: 2, modelUsed: 'emb' });
   for (const path of ['/rerank', '/rank']) {
     assert.deepEqual((await post(path, { query: 'q', docs: ['a', 'bb'] })).json, { rankedItems: [{ index: 1, score: 2, content: 'bb' }, { index: 0, score: 1, content: 'a' }], modelUsed: 'rank' });
@@ -38,7 +38,6 @@ test('MLX answers in the gateway\'s dialect, under both names of a path', async 
 
 test('Ollama answers when MLX does not', async (t) => {
   const ollamaUrl = await serve(t, 'ollama', [
-    ['GET', '/api/version', () => ({ json: { version: '0' } })],
     ['GET', '/api/tags', () => ({ json: { models: [{ name: 'tiny' }] } })],
     ['POST', '/api/chat', async ({ json }) => ({ json: { message: { content: `by ${(await json()).model}` }, done: true } })],
     ['POST', '/api/embed', () => ({ json: { embeddings: [[1, 2, 3]] } })],

@@ -30,7 +30,8 @@ export function createUpstreams({ mlxUrl, ollamaUrl, log }) {
         try {
           if (!one.dialect[capability]) throw new Problem(501, 'cannot', `it has no ${capability}`);
           await one.check();
-          const answer = await one.dialect[capability](one.asker(BUDGETS[capability]), request, one.defaultModel);
+          const named = { ...request, model: request.model ?? one.names[capability] };
+          const answer = await one.dialect[capability](one.asker(BUDGETS[capability]), named);
           if (Object.values(answer)[0] === undefined) throw new Problem(502, 'bad_answer', `its answer to ${capability} has another shape`);
           return { answer, tried };
         } catch (error) {
@@ -52,25 +53,30 @@ function upstream(name, url, dialect, log) {
     if (answer.hop?.service === 'model-gateway') throw new Problem(508, 'loop', `${url} is a model-gateway: point it at the model server`);
     if (answer.ok && answer.json) return answer.json;
     const reason = `${name} answers ${answer.status} to ${path}: ${answer.text.slice(0, 200)}`;
-    if (answer.status === 400 || answer.status === 422) throw new Problem(/no \w+ model specified/i.test(answer.text) ? 501 : 422, 'model_refuses', reason);
+    if (answer.status === 400 || answer.status === 422) throw new Problem(json?.model ? 422 : 501, 'model_refuses', reason);
     throw new Problem(502, 'upstream', reason);
   };
 
   const self = {
     name, dialect, asker, up: false,
+    /** Kept when the server lists a model no more: it unloads one to make room, and loads it again when it is named. */
+    names: {},
 
     /** Throws why it cannot be used; asks at most every few seconds. */
     check() {
       if (performance.now() - asked > REMEMBER_MS) {
         asked = performance.now();
-        last = asker(1000)('GET', dialect.probe).then(() => { change(true); }, (error) => { change(false, error); throw error; });
+        last = asker(1000)('GET', dialect.probe).then(learn, (error) => { change(false, error); throw error; });
         last.catch(() => {}); // it is told to whoever asks; nobody may
       }
       return last;
     },
-
-    defaultModel: () => dialect.models(asker(2000)),
   };
+
+  function learn(answer) {
+    for (const [capability, model] of Object.entries(dialect.names(answer))) if (model) self.names[capability] = model;
+    change(true);
+  }
 
   function change(up, error) {
     if (self.up !== up) log.info(up ? `${name} answers` : `${name} does not answer`, { error });

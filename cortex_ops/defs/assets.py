@@ -44,7 +44,7 @@ def source_asset(wire_for: WireFor) -> dg.AssetsDefinition:
         kinds={"git"},
         description="The monorepo as it is on disk: revision, cleanliness, and the fingerprint of every image.",
     )
-    def source(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def source(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         with running(context, wire_for) as w:
             if context.job_name != "build":
                 environment(context, w)
@@ -108,7 +108,7 @@ def manifest_asset(stack: Stack, envs: dg.PartitionsDefinition, wire_for: WireFo
         deps=[image_key(name) for name in image_names(stack)],
         description="The compose files of the environment, and how they differ from what is live.",
     )
-    def compose(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def compose(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         with running(context, wire_for) as w:
             step = pipeline.render(w, environment(context, w))
             return dg.MaterializeResult(metadata=md.of_rendering(step))

@@ -27,7 +27,8 @@ _HARMLESS = re.compile(
     r"^(usr|lib|etc/ssl|var/lib/dpkg|var/lib/postgresql)/|/node_modules/|\.example$|\.sample$|(^|/)\.wh\."
 )
 _PRIVATE = re.compile(
-    rb"-----BEGIN (?:RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----\s*(?:[\w-]+: [^\n]*\n)*\s*[A-Za-z0-9+/=]{40,}"
+    rb"-----BEGIN (?:RSA |EC |OPENSSH |ENCRYPTED |DSA )?PRIVATE KEY-----"
+    rb"\s*(?:[\w-]+: [^\n]*\n)*\s*[A-Za-z0-9+/=]{40,}"  # the header alone is in every TLS library's source
 )
 _AGE = re.compile(rb"AGE-SECRET-KEY-1[0-9A-Z]{20,}")
 _WORD = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)\w*=[^\s$]{4,}", re.I)

@@ -1,0 +1,109 @@
+"""`demo` and `down`: the main job on this machine from nothing to a proven backup, and its removal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser("demo", help="release the sample here, test it, back it up, prove the backup")
+    demo.add_argument("-e", "--environment", default="local")
+    demo.set_defaults(run=run_demo)
+
+    down = commands.add_parser("down", help="remove what releases created here; keep data unless --purge")
+    down.add_argument("-e", "--environment", action="append", help="default: every environment")
+    down.add_argument("--purge", action="store_true", help="also data volumes, the store and generated secrets")
+    down.set_defaults(run=run_down)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    from cortex_ops.backup.keys import ensure_demo_keys
+    from cortex_ops.secrets.keys import ensure_demo_secrets
+    from cortex_ops.wiring import wire
+
+    env = args.environment
+    w = wire()
+    made = ensure_demo_secrets(w.stack, w.environment(env), w.settings)
+    if made:
+        w.progress.say(f"✓ generated {len(made)} secrets for {env}")
+    ensure_demo_keys(w.settings)
+    for job in ("release", "backup", "restore_drill"):
+        w.progress.say(f"\n── {job} ──", style="bold")
+        code = _execute(job, env, str(w.settings.project))
+        if code:
+            w.progress.say(f"✗ the demo stopped in {job}; the lines above say why", style="red")
+            return code
+    _summary(env)
+    return 0
+
+
+def _execute(job: str, env: str, project: str) -> int:
+    """A process of its own, exactly what CI runs."""
+    home = os.environ.get("DAGSTER_HOME") or f"{project}/.dagster"
+    argv = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", "-m", "cortex_ops.definitions"]
+    argv += ["-j", job, "--tags", f'{{"dagster/partition": "{env}"}}']
+    return subprocess.run(argv, cwd=project, env={**os.environ, "DAGSTER_HOME": home}, check=False).returncode
+
+
+def _summary(env: str) -> None:
+    from cortex_ops.backup.catalog import newest
+    from cortex_ops.wiring import wire
+
+    w = wire()
+    history = w.history(env)
+    live = history.live()
+    assert live is not None and live.outcome is not None
+    verdict = history.verdict(live.outcome.serves)
+    say = w.progress.say
+    say(f"\n── {env} ──", style="bold")
+    for name, url in w.target(env).endpoints().items():
+        say(f"  {name:<16} {url}")
+    say(f"  {'live':<16} r{live.outcome.serves}, revision {live.intent.revision[:12]}, by {live.intent.actor}")
+    for name, ref in live.intent.lock.images.items():
+        stand_in = "  (stand-in)" if _is_stand_in(w, name) else ""
+        say(f"  {'image':<16} {name:<18} {ref.reference()}{stand_in}")
+    if verdict is not None:
+        passed = sum(case.outcome == "passed" for case in verdict.cases)
+        say(f"  {'tests':<16} {passed} of {len(verdict.cases)} passed in {verdict.seconds:.1f} s")
+    found = newest(w.store, env)
+    if found is not None:
+        say(f"  {'backup':<16} {found.line()}")
+    say(f"  {'page':<16} make ui")
+    say(f"  {'history':<16} .venv/bin/cortex-ops history -e {env}")
+
+
+def _is_stand_in(w, name: str) -> bool:  # type: ignore[no-untyped-def]
+    store = w.stack.stores.get(name)
+    return store is not None and store.image in w.settings.standins
+
+
+def run_down(args: argparse.Namespace) -> int:
+    from cortex_ops.kernel.errors import OpsError
+    from cortex_ops.targets.compose.teardown import remove_environment, remove_images
+    from cortex_ops.wiring import wire
+
+    w = wire()
+    try:
+        w.engine.client  # noqa: B018 - connects
+    except OpsError as error:
+        w.progress.say(f"nothing to remove: {error.message}")
+        return 0
+    for env in args.environment or list(w.stack.environments):
+        for line in remove_environment(w.engine, w.prefix(env), data=args.purge):
+            w.progress.say(f"  removed {line}")
+    if args.purge:
+        for line in remove_images(w.engine):
+            w.progress.say(f"  removed {line}")
+        _purge_state(w)
+    return 0
+
+
+def _purge_state(w) -> None:  # type: ignore[no-untyped-def]
+    import shutil
+
+    for name in ("store", "work", "secrets", "keys", "cache", "logs"):
+        shutil.rmtree(w.settings.state / name, ignore_errors=True)
+    w.progress.say(f"  removed the state below {w.settings.state}")

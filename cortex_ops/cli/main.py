@@ -1,0 +1,64 @@
+"""`cortex-ops`: parses, runs one command, and turns every failure into lines a person can act on."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+import traceback
+
+from cortex_ops.kernel.errors import InterruptedByUser, OpsError
+from cortex_ops.kernel.redact import redact
+
+GROUPS = ("stack", "secrets", "releases", "care", "backups", "demo")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="cortex-ops",
+        description="Validates, renders, inspects and repairs; releases are Dagster's (`dagster job execute`).",
+    )
+    commands = top.add_subparsers(dest="command", metavar="command", required=True)
+    for group in GROUPS:
+        importlib.import_module(f"cortex_ops.cli.{group}").register(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0 done, 1 failed, 2 bad input, 3 refused, 4 too late, 130 told to end."""
+    args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return int(args.run(args))
+    except OpsError as error:
+        for line in error.lines():
+            print(redact(line), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("told to end", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        return _defect(error)
+
+
+def _terminated(_number: int, _frame: object) -> None:
+    raise InterruptedByUser("told to end by SIGTERM")
+
+
+def _defect(error: Exception) -> int:
+    """A defect of ours: one line on the console, the trace in a file."""
+    from cortex_ops.kernel.settings import load_settings
+
+    path = load_settings().state / "logs" / "cortex-ops-error.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(redact(traceback.format_exc()))
+    print(redact(f"unexpected {type(error).__name__}: {error}"), file=sys.stderr)
+    print(f"  → please report it with {path}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The README.md beside rendered files: what to type, without this tool."""
+
+from __future__ import annotations
+
+from cortex_ops.kernel.values import Bundle
+from cortex_ops.render.compose.common import RenderInputs
+
+
+def with_readme(bundle: Bundle, inputs: RenderInputs) -> Bundle:
+    """The bundle with instructions for a person who has only these files and Docker Compose."""
+    files = {**bundle.files, "README.md": _text(inputs)}
+    return bundle.model_copy(update={"files": files})
+
+
+def _text(inputs: RenderInputs) -> str:
+    name, prefix = inputs.environment.name, inputs.prefix
+    if inputs.environment.mode == "development":
+        return (
+            f"# {inputs.stack.name}: {name}\n\n"
+            "    docker compose up --build --watch\n\n"
+            "Every port is on loopback. The passwords in `secrets/` and `stores/` are one fixed word: for a machine\n"
+            "that nobody else reaches.\n"
+        )
+    return (
+        f"# {inputs.stack.name}: {name}\n\n"
+        "Deliver the secrets once for each change of a value; they are mounted from volumes, in no file here:\n\n"
+        f"    cortex-ops secrets apply -e {name}\n\n"
+        "Then the parts, as the pipeline brings them up:\n\n"
+        f"    docker compose -p {prefix}-stores -f stores/compose.yaml up --wait\n"
+        f"    docker compose -p {prefix}-edge -f edge/compose.yaml up --wait\n"
+        f"    docker compose -p {prefix}-r0 -f release/compose.yaml up --wait\n\n"
+        "or all of it as one project:\n\n"
+        "    docker compose up --wait\n\n"
+        "A migration or the integration tests are one-shot services:\n\n"
+        f"    docker compose -p {prefix}-r0 -f release/compose.yaml run --rm SERVICE\n\n"
+        "The proxy gives the traffic to nobody until it is told (slot, release, candidate):\n\n"
+        f"    docker run --rm -v {prefix}-edge-state:/run/edge IMAGE switch set a r0 none\n"
+    )

@@ -1,0 +1,60 @@
+"""Removing an environment from its engine: what carries its label, and nothing else."""
+
+from __future__ import annotations
+
+from cortex_ops.adapters.engine import Engine
+from cortex_ops.kernel.errors import OpsError
+
+LABEL = "org.cortex-ops."
+
+
+def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
+    """Containers, networks and secret volumes of one environment; its data volumes only when `data` is true."""
+    api = engine.client.api
+    ours = {"label": [f"{LABEL}project={prefix}"]}
+    removed = []
+    projects = set()
+    for row in engine.guard(api.containers, all=True, filters=ours):
+        projects.add((row.get("Labels") or {}).get("com.docker.compose.project", ""))
+        engine.guard(api.remove_container, row["Id"], force=True, v=True)
+        removed.append(f"container {row['Names'][0].lstrip('/')}")
+    for row in engine.guard(api.networks):
+        labels = row.get("Labels") or {}
+        if labels.get("com.docker.compose.project", "-") in _projects(prefix, projects):
+            engine.guard(api.remove_network, row["Id"])
+            removed.append(f"network {row['Name']}")
+    for row in (engine.guard(api.volumes) or {}).get("Volumes") or []:
+        labels = row.get("Labels") or {}
+        mine = labels.get(f"{LABEL}project") == prefix or labels.get("com.docker.compose.project") in (
+            f"{prefix}-edge",
+            f"{prefix}-stores",
+        )
+        if mine and (data or not row["Name"].endswith("-data")):
+            try:
+                engine.guard(api.remove_volume, row["Name"])
+            except OpsError as error:
+                removed.append(f"(not: {error.message})")
+            else:
+                removed.append(f"volume {row['Name']}")
+    return removed
+
+
+def _projects(prefix: str, seen: set[str]) -> set[str]:
+    return {p for p in seen if p.startswith(f"{prefix}-")} | {f"{prefix}-stores", f"{prefix}-edge"}
+
+
+def remove_images(engine: Engine) -> list[str]:
+    """Every image that we built: they carry our service label."""
+    from docker.errors import APIError, NotFound
+
+    removed = []
+    api = engine.client.api
+    for row in engine.guard(api.images, filters={"label": [f"{LABEL}service"]}):
+        for tag in row.get("RepoTags") or []:
+            if tag.startswith("cortex-ops/"):
+                try:
+                    api.remove_image(tag, force=False)
+                except (APIError, NotFound):
+                    continue
+                removed.append(f"image {tag}")
+    return removed

@@ -317,6 +317,10 @@ class Pipeline:
                 return stage
         return None
 
+    def ended(self) -> bool:
+        """True when no stage runs any more, however it ended."""
+        return all(child.poll() is not None for child in self._children)
+
     def wait(self, deadline: float) -> None:
         """Wait for all stages; raise naming the one to blame when any failed or time ran out."""
         until = time.monotonic() + deadline

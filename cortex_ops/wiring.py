@@ -77,6 +77,8 @@ class Wiring:
             run_id=self.run_id,
             progress=self.progress,
             clock=self.clock,
+            start_deadline=environment.start_deadline,
+            restart_budget=environment.restart_budget,
         )
 
     def history(self, env: str) -> History:

@@ -37,6 +37,8 @@ class Environment:
     bind: str
     secrets_folder: str
     wait: float
+    start_deadline: float
+    restart_budget: int
     ports: dict[str, str]
     replicas: dict[str, int]
     resources: dict[str, Resources]
@@ -68,6 +70,8 @@ def resolve(stack: Stack, name: str) -> Environment:
         bind=spec.bind,
         secrets_folder=spec.secrets_folder,
         wait=spec.wait,
+        start_deadline=float(spec.start_deadline),
+        restart_budget=spec.restart_budget,
         ports={n: spec.ports.get(n, s.route.port) for n, s in stack.services.items() if s.route is not None},
         replicas=replicas,
         resources=resources,

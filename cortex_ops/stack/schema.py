@@ -182,6 +182,8 @@ class EnvironmentSpec(Model):
     bind: str = Field("127.0.0.1", description="Address that published ports bind.")
     ports: dict[str, Port] = Field({}, description="Published port by routed service, where it differs.")
     secrets_folder: str = Field("", description="Folder of secret files, relative to this file.")
+    start_deadline: int = Field(180, ge=1, description="Seconds in which everything must become ready.")
+    restart_budget: int = Field(2, ge=0, description="Crashes at start that are forgiven.")
     wait: float = Field(0.0, ge=0, description="Seconds to wait for another run's lease before refusing.")
     overrides: dict[str, Override] = {}
 

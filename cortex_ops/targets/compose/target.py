@@ -237,6 +237,8 @@ class ComposeTarget:
     def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
         self._pull(placed)
         for part in ("stores", "edge"):
+            if not self._document(placed, part)["services"]:
+                continue
             project = self.project(part)
             drifted = {
                 s.service for s in look_at_project(self.engine, project) if any(c.object == s.name for c in repair)

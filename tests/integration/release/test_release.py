@@ -1,0 +1,227 @@
+"""Releases on the real engine: what goes live, what is repaired, what is refused, and what keeps serving."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cortex_ops import pipeline
+from cortex_ops.kernel.errors import OpsError, RefusedError
+from tests.support.engine import docker
+from tests.support.tiny import Tiny, tiny_project
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    """A system with release `one` live; each test leaves some release live."""
+    with tiny_project(tmp_path_factory.mktemp("tiny")) as project:
+        assert project.release().ok
+        yield project
+
+
+def live_answer(tiny: Tiny, text: str) -> None:
+    """Make sure that a release saying `text` is live."""
+    tiny.answer(text)
+    assert tiny.release().ok
+    assert tiny.get() == text
+
+
+def test_a_release_is_live_recorded_and_pinned_by_content(tiny: Tiny) -> None:
+    live_answer(tiny, "pinned")
+    w = tiny.wire()
+    record = w.history("local").live()
+    assert record is not None and record.outcome is not None and record.verdict is not None
+    assert record.verdict.passed and [c.name for c in record.verdict.cases] == ["the api answers"]
+    wanted = record.intent.lock.images["api"].reference()
+    (name,) = tiny.containers(role="service", release=f"r{record.seq}")
+    assert docker("inspect", "-f", "{{.Config.Image}}", name) == wanted
+    assert wanted.startswith("sha256:")
+
+
+def test_a_second_release_of_the_same_is_a_no_op_that_says_so(tiny: Tiny) -> None:
+    live_answer(tiny, "same")
+    before = tiny.containers()
+    step = tiny.release()
+    assert step.noop and step.ok and "nothing to do" in step.message
+    assert tiny.containers() == before
+
+
+def test_containers_are_hardened_as_rendered(tiny: Tiny) -> None:
+    live_answer(tiny, "hard")
+    seq = tiny.wire().history("local").live().seq  # type: ignore[union-attr]
+    (name,) = tiny.containers(role="service", release=f"r{seq}")
+    found = docker(
+        "inspect",
+        "-f",
+        "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{.Config.User}}",
+        name,
+    )
+    assert found == "true [ALL] [no-new-privileges:true seccomp=builtin] 1000:1000"
+
+
+@pytest.mark.parametrize("damage", ["removed", "paused", "stopped", "memory", "tag moved"])
+def test_what_a_hand_changed_the_next_release_repairs(tiny: Tiny, damage: str) -> None:
+    live_answer(tiny, f"drift {damage}")
+    seq = tiny.wire().history("local").live().seq  # type: ignore[union-attr]
+    (name,) = tiny.containers(role="service", release=f"r{seq}")
+    if damage == "removed":
+        docker("rm", "-f", name)
+    elif damage == "paused":
+        docker("pause", name)
+    elif damage == "stopped":
+        docker("stop", "-t", "1", name)
+    elif damage == "memory":
+        docker("update", "--memory", "64m", "--memory-swap", "64m", name)
+    else:
+        tags = docker(
+            "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "label=org.cortex-ops.service=api"
+        )
+        docker("tag", "node:24-bookworm-slim", tags.split()[0])
+    step = tiny.release()
+    assert step.ok
+    assert step.noop == (damage == "tag moved"), "a moved tag means nothing to what is pinned by content"
+    assert tiny.get() == f"drift {damage}"
+    assert pipeline.health(tiny.wire(), "local").healthy
+
+
+def test_a_drifted_proxy_is_repaired(tiny: Tiny) -> None:
+    live_answer(tiny, "proxy drift")
+    docker("rm", "-f", f"{tiny.prefix}-edge-edge-1")
+    assert tiny.release().ok
+    assert tiny.get() == "proxy drift"
+
+
+def test_drift_is_refused_by_name_where_the_policy_says_so(tiny: Tiny) -> None:
+    live_answer(tiny, "refuse")
+    seq = tiny.wire().history("local").live().seq  # type: ignore[union-attr]
+    (name,) = tiny.containers(role="service", release=f"r{seq}")
+    tiny.stack({"environments": {"local": {"drift": "refuse"}}})
+    try:
+        docker("update", "--memory", "64m", "--memory-swap", "64m", name)
+        with pytest.raises(RefusedError, match="policy is to refuse") as caught:
+            tiny.release()
+        assert any(name in line and "memory" in line for line in caught.value.details)
+    finally:
+        tiny.stack({"environments": {"local": {"drift": "correct"}}})
+    assert tiny.release().ok
+
+
+def test_a_service_that_crashes_is_reported_with_its_last_words_and_the_old_one_serves(tiny: Tiny) -> None:
+    live_answer(tiny, "before crash")
+    tiny.answer("crash", mode="crash")
+    with pytest.raises(OpsError, match="api-r[0-9]+ keeps crashing|exited") as caught:
+        tiny.release()
+    assert any("cannot find the flux capacitor" in line for line in caught.value.details)
+    assert tiny.get() == "before crash"
+    assert tiny.wire().history("local").records(1)[0].state() == "rolled_back"
+
+
+def test_a_service_that_never_gets_ready_is_given_up_at_the_deadline(tiny: Tiny) -> None:
+    live_answer(tiny, "before never")
+    tiny.stack({"environments": {"local": {"start_deadline": 6}}})
+    tiny.answer("never", mode="never-ready")
+    try:
+        with pytest.raises(OpsError, match=r"api-r[0-9]+ \(running (starting|unhealthy)\)|unhealthy"):
+            tiny.release()
+    finally:
+        tiny.stack({"environments": {"local": {"start_deadline": None}}})
+    assert tiny.get() == "before never"
+
+
+def test_a_release_that_fails_its_tests_never_gets_traffic(tiny: Tiny) -> None:
+    live_answer(tiny, "good")
+    tiny.answer("bad", expected="something else")
+    step = tiny.release()
+    assert not step.ok and "expected something else, got bad" in step.message and "still serves" in step.message
+    assert tiny.get() == "good"
+    seq = step.record.seq
+    assert tiny.containers(release=f"r{seq}") == []
+
+
+def test_a_build_that_fails_shows_the_failing_step(tiny: Tiny) -> None:
+    live_answer(tiny, "before build")
+    path = tiny.monorepo / "api" / "Dockerfile"
+    text = path.read_text()
+    path.write_text(text.replace("USER 1000", "RUN echo compiling; echo missing semicolon >&2; exit 9\nUSER 1000"))
+    try:
+        with pytest.raises(OpsError, match="building .*failed") as caught:
+            tiny.release()
+        assert any("missing semicolon" in line for line in [caught.value.message, *caught.value.details])
+    finally:
+        path.write_text(text)
+    assert tiny.get() == "before build"
+
+
+def test_a_base_image_that_does_not_exist_is_one_sentence(tiny: Tiny) -> None:
+    live_answer(tiny, "before base")
+    path = tiny.monorepo / "api" / "Dockerfile"
+    text = path.read_text()
+    path.write_text(text.replace("FROM node:24-bookworm-slim", "FROM nonesuch-image:7"))
+    try:
+        with pytest.raises(OpsError, match="base image .*nonesuch-image:7.* does not exist or cannot be pulled"):
+            tiny.release()
+    finally:
+        path.write_text(text)
+    assert tiny.get() == "before base"
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with tiny_project(tmp_path) as project, socket.socket() as holder:
+        holder.bind(("127.0.0.1", project.port))
+        holder.listen()
+        with pytest.raises(OpsError, match=f"port {project.port} of 127.0.0.1 is already taken"):
+            project.release()
+        assert project.containers(release="r1") == []
+
+
+def test_a_rollback_is_one_switch_while_the_old_release_still_runs(tiny: Tiny) -> None:
+    live_answer(tiny, "older")
+    live_answer(tiny, "newer")
+    before = set(tiny.containers(role="service"))
+    step = pipeline.rollback(tiny.wire(), "local")
+    assert step.ok and tiny.get() == "older"
+    assert set(tiny.containers(role="service")) == before
+
+
+def test_a_rollback_to_a_removed_release_starts_its_own_images_again(tiny: Tiny) -> None:
+    live_answer(tiny, "first")
+    first = tiny.wire().history("local").live()
+    live_answer(tiny, "second")
+    live_answer(tiny, "third")
+    assert first is not None
+    step = pipeline.rollback(tiny.wire(), "local", first.seq)
+    assert step.ok and tiny.get() == "first"
+    assert step.record.intent.lock.images["api"] == first.intent.lock.images["api"]
+
+
+def test_a_second_release_at_once_is_refused_with_the_holders_name(tiny: Tiny) -> None:
+    live_answer(tiny, "held")
+    tiny.answer("held two")
+    w = tiny.wire("holder-run")
+    pipeline.build(w, "local")
+    pipeline.rollout(w, "local")
+    try:
+        with pytest.raises(RefusedError, match="run holder-run"):
+            tiny.release()
+    finally:
+        pipeline.interrupt(w, "local")
+    assert tiny.get() == "held" and tiny.release().ok and tiny.get() == "held two"
+
+
+def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+    import json
+
+    from cortex_ops.wiring import wire
+
+    with tiny_project(tmp_path) as project:
+        path = tmp_path / ".cortex" / "engine.json"
+        kept = path.read_text()
+        path.write_text(json.dumps({**json.loads(kept), "host": f"unix://{tmp_path}/none.sock"}))
+        try:
+            with pytest.raises(OpsError, match="the Docker engine at unix://.*none.sock does not answer"):
+                pipeline.build(wire(project.settings()), "local")
+        finally:
+            path.write_text(kept)

@@ -95,9 +95,8 @@ def measure(case: Case, say: Callable[[str], None]) -> Row:
             say(f"  {case.name}: {number + 1}/{case.pairs}")
     finally:
         case.finish()
-    pick = (lambda s: s.cpu) if case.cpu else (lambda s: s.wall)
-    mine = [pick(s) for s in ours]
-    other = [pick(s) for s in raw]
+    mine = [s.cpu if case.cpu else s.wall for s in ours]
+    other = [s.cpu if case.cpu else s.wall for s in raw]
     values = {
         "ratio": lambda: [a / b for a, b in zip(mine, other, strict=True)],
         "rate": lambda: [b / a for a, b in zip(mine, other, strict=True)],

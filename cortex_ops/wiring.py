@@ -17,7 +17,7 @@ from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.process import RUN_VARIABLE
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.settings import Settings, load_settings
-from cortex_ops.kernel.store import Store
+from cortex_ops.kernel.store import StreamStore
 from cortex_ops.release.history import History
 from cortex_ops.stack.environments import Environment, resolve
 from cortex_ops.stack.load import load_stack
@@ -44,7 +44,7 @@ class Wiring:
         return load_stack(self.settings.stack_file)
 
     @functools.cached_property
-    def store(self) -> Store:
+    def store(self) -> StreamStore:
         from cortex_ops.store import open_store
 
         return open_store(self.settings)

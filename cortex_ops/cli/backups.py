@@ -15,11 +15,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_list(args: argparse.Namespace) -> int:
     from cortex_ops.backup.catalog import list_sets
+    from cortex_ops.backup.keys import load_trusted
     from cortex_ops.wiring import wire
 
     w = wire()
     w.environment(args.environment)
-    sets = list_sets(w.store, args.environment)
+    sets = list_sets(w.store, args.environment, load_trusted(w.settings))
     if not sets:
         print(f"{args.environment} has no backups")
         return 0

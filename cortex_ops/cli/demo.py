@@ -20,7 +20,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    from cortex_ops.backup.keys import ensure_demo_keys
+    from cortex_ops.backup.keys import ensure_keys
     from cortex_ops.secrets.keys import ensure_demo_secrets
     from cortex_ops.wiring import wire
 
@@ -29,7 +29,7 @@ def run_demo(args: argparse.Namespace) -> int:
     made = ensure_demo_secrets(w.stack, w.environment(env), w.settings)
     if made:
         w.progress.say(f"✓ generated {len(made)} secrets for {env}")
-    ensure_demo_keys(w.settings)
+    ensure_keys(w.settings)
     for job in ("release", "backup", "restore_drill"):
         w.progress.say(f"\n── {job} ──", style="bold")
         code = _execute(job, env, str(w.settings.project))
@@ -49,7 +49,8 @@ def _execute(job: str, env: str, project: str) -> int:
 
 
 def _summary(env: str) -> None:
-    from cortex_ops.backup.catalog import newest
+    from cortex_ops.backup.catalog import list_sets
+    from cortex_ops.backup.keys import load_trusted
     from cortex_ops.wiring import wire
 
     w = wire()
@@ -68,8 +69,7 @@ def _summary(env: str) -> None:
     if verdict is not None:
         passed = sum(case.outcome == "passed" for case in verdict.cases)
         say(f"  {'tests':<16} {passed} of {len(verdict.cases)} passed in {verdict.seconds:.1f} s")
-    found = newest(w.store, env)
-    if found is not None:
+    for found in list_sets(w.store, env, load_trusted(w.settings))[:1]:
         say(f"  {'backup':<16} {found.line()}")
     say(f"  {'page':<16} make ui")
     say(f"  {'history':<16} .venv/bin/cortex-ops history -e {env}")

@@ -5,6 +5,7 @@ A secret that a later layer deletes is still in the layer that brought it, so la
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -34,7 +35,7 @@ _AGE = re.compile(rb"AGE-SECRET-KEY-1[0-9A-Z]{20,}")
 _WORD = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)\w*=[^\s$]{4,}", re.I)
 _PATHS = re.compile(r"_file=|=/run/|=\$", re.I)
 MAX_READ = 512 * 1024
-VERSION = 2
+VERSION = 3
 
 
 def judge_image(engine: Engine, store: Store, image: Buildable, ref: ImageRef, progress: Progress) -> list[str]:
@@ -43,7 +44,7 @@ def judge_image(engine: Engine, store: Store, image: Buildable, ref: ImageRef, p
     cached = store.get(key)
     if cached is None:
         with progress.step(f"reading every layer of {image.name}", quiet=True):
-            findings = [*content_findings(engine, ref.reference())]
+            findings = [*content_findings(engine, store, ref.reference())]
         cached = json.dumps(sorted(set(findings))).encode()
         store.put_if_absent(key, cached)
     return [*user_findings(ref.user), *size_findings(ref.size, image.size_budget), *json.loads(cached)]
@@ -64,8 +65,8 @@ def size_findings(size: int, budget: int) -> list[str]:
     return []
 
 
-def content_findings(engine: Engine, reference: str) -> Iterator[str]:
-    """Read the image's history, environment and all layers."""
+def content_findings(engine: Engine, store: Store, reference: str) -> Iterator[str]:
+    """Read the image's history, environment and all layers; a layer that was judged before is not read again."""
     api = engine.client.api
     info = engine.guard(api.inspect_image, reference)
     for entry in (info.get("Config") or {}).get("Env") or []:
@@ -79,21 +80,31 @@ def content_findings(engine: Engine, reference: str) -> Iterator[str]:
     stream = _Chunks(engine.guard(api.get_image, reference))
     with tarfile.open(fileobj=stream, mode="r|") as outer:
         for member in outer:
-            if (member.isfile() and member.size > 1024 and "blobs/" in member.name) or member.name.endswith(
-                "layer.tar"
-            ):
+            blob = re.fullmatch(r"blobs/sha256/([0-9a-f]{64})|(.*/layer\.tar)", member.name)
+            if blob is None or not member.isfile() or member.size <= 1024:
+                continue
+            known = store.get(f"policy/layers/v{VERSION}/{blob[1]}.json") if blob[1] else None
+            if known is None:
                 body = outer.extractfile(member)
-                if body is not None:
-                    yield from _layer(body)
+                known = json.dumps(sorted(set(_layer(body) if body is not None else []))).encode()
+                if blob[1]:
+                    store.put_if_absent(f"policy/layers/v{VERSION}/{blob[1]}.json", known)
+            yield from json.loads(known)
 
 
 def _layer(body: Any) -> Iterator[str]:
     head = body.read(4)
     if head[:1] == b"{":
         return
-    stream = _Prefixed(head, body)
+    stream: Any = _Prefixed(head, body)
+    if head[:2] == b"\x1f\x8b":
+        stream = gzip.GzipFile(fileobj=stream)
+    elif head == b"\x28\xb5\x2f\xfd":
+        import zstandard
+
+        stream = zstandard.ZstdDecompressor().stream_reader(stream)
     try:
-        with tarfile.open(fileobj=stream, mode="r|gz" if head[:2] == b"\x1f\x8b" else "r|") as layer:
+        with tarfile.open(fileobj=stream, mode="r|") as layer:
             for member in layer:
                 if not member.isfile():
                     continue
@@ -138,8 +149,8 @@ class _Prefixed:
     def __init__(self, head: bytes, body: Any) -> None:
         self._head, self._body = head, body
 
-    def read(self, size: int) -> bytes:
-        if self._head:
+    def read(self, size: int = -1) -> bytes:
+        if self._head and size >= 0:
             out, self._head = self._head[:size], self._head[size:]
             return out if len(out) == size else out + self._body.read(size - len(out))
         return bytes(self._body.read(size))

@@ -351,7 +351,17 @@ class ComposeTarget:
             done = self._compose(
                 placed,
                 "release",
-                *("run", "--rm", "--no-deps", "-T", "--name", name, "--label", f"{LABEL}run={self.run_id}"),
+                *(
+                    "run",
+                    "--quiet",
+                    "--rm",
+                    "--no-deps",
+                    "-T",
+                    "--name",
+                    name,
+                    "--label",
+                    f"{LABEL}run={self.run_id}",
+                ),
                 f"{job}-r{seq}",
                 what=job,
                 deadline=deadline,

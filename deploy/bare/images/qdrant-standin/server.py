@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from shards import Collection, Refused, Storage  # type: ignore[import-not-found]
+from shards import Collection, Refused, Storage
 
 NAME = "qdrant - stand-in (qdrant-edge)"
 VERSION = "1.7.4-standin"

@@ -42,6 +42,17 @@ class SetState(Value):
     held: str = ""
     problem: str = ""
 
+    def line(self) -> str:
+        """For a person: what it is worth, how old its data is, how long it took to come back."""
+        parts = [self.set_id, self.status]
+        if self.data_time:
+            parts.append(f"data of {self.data_time}, {self.size / 1e6:.1f} MB, release {self.release}")
+        if self.proofs:
+            parts.append(f"restored in {self.recovery_seconds:.1f} s")
+        parts += [f"held: {self.held}"] if self.held else []
+        parts += [self.problem] if self.problem else []
+        return "  ".join(parts)
+
 
 class Hold(Value):
     """A mark that keeps a set from being removed, whatever the rules say."""

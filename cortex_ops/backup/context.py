@@ -39,16 +39,19 @@ class BackupContext:
 
 
 class SourceResult(Value):
-    """What was saved of one store. Sizes in bytes; `rows` counts what the facts count."""
+    """What was saved of one store. Sizes in bytes; `rows` are those that were counted, in `tables` tables (or
+    what its kind has instead); `sha256` is of the stored data."""
 
     store: str
     kind: str
     version: str
-    items: int
+    tables: int
     rows: int
     plain_bytes: int
     stored_bytes: int
-    seconds: dict[str, float]
+    sha256: str
+    seconds: float
+    steps: dict[str, float]
 
 
 class BackupResult(Value):
@@ -60,7 +63,7 @@ class BackupResult(Value):
     data_time: str
     finished_at: str
     release: int
-    sources: tuple[SourceResult, ...]
+    parts: tuple[SourceResult, ...]
     plain_bytes: int
     stored_bytes: int
     ratio: float
@@ -91,7 +94,7 @@ class DrillResult(Value):
     plain_bytes: int
     stored_bytes: int
     throughput: float
-    items: int
+    tables: int
     rows: int
     image: str
     reaped: tuple[str, ...] = ()

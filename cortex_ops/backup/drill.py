@@ -57,7 +57,7 @@ def run_drill(ctx: BackupContext, set_id: str | None = None, *, verify_first: bo
         plain_bytes=proof.plain_bytes,
         stored_bytes=proof.stored_bytes,
         throughput=round(proof.plain_bytes / recovery, 1) if recovery else 0.0,
-        items=proof.items,
+        tables=proof.tables,
         rows=proof.rows,
         image=proof.image,
         reaped=reaped,
@@ -126,7 +126,7 @@ def _proof(
         },
         plain_bytes=sum(part.plain_size for part in parts),
         stored_bytes=sum(part.size for part in parts),
-        items=len(items),
+        tables=len(items),
         rows=sum(item.rows for item in items),
         image=manifest.sources[0].image.reference(),
     )

@@ -107,7 +107,7 @@ class Proof(Value):
     milliseconds: dict[str, int]
     plain_bytes: int
     stored_bytes: int
-    items: int
+    tables: int
     rows: int
     image: str
 
@@ -161,7 +161,7 @@ def read_manifest(store: Store, environment: str, set_id: str, trusted: Trusted)
     if data is None:
         raise OpsError(
             f"{environment} has no backup set {set_id}",
-            remedy=f"list them with `cortex-ops backups -e {environment}`",
+            remedy=f"list them with `cortex-ops backup list -e {environment}`",
         )
     manifest = unseal(MANIFEST, data, Manifest, trusted, key)
     if (manifest.environment, manifest.set_id) != (environment, set_id):

@@ -64,8 +64,8 @@ def prepare_keys(ctx: BackupContext) -> None:
     spec = ctx.stack.environments.get(ctx.environment)
     if ctx.settings.store.startswith("s3://") or (spec is not None and spec.protected):
         return
-    for name in ensure_keys(ctx.settings):
-        ctx.progress.say(f"made {ctx.settings.keys / name}: keep a copy, without it backups are lost")
+    if made := ensure_keys(ctx.settings):
+        ctx.progress.say(f"made {', '.join(made)} in {ctx.settings.keys}: without a copy of them backups are lost")
 
 
 def reap(ctx: BackupContext, crew: Crew) -> list[str]:
@@ -164,9 +164,9 @@ def _result(
     report: retention.Report,
     removal: retention.Removal,
 ) -> BackupResult:
-    sources = tuple(_source_result(record) for record in manifest.sources)
-    plain, stored = sum(s.plain_bytes for s in sources), sum(s.stored_bytes for s in sources)
-    dumping = sum(s.seconds.get("dump", 0.0) for s in sources)
+    parts = tuple(_source_result(record) for record in manifest.sources)
+    plain, stored = sum(s.plain_bytes for s in parts), sum(s.stored_bytes for s in parts)
+    dumping = sum(s.steps.get("dump", 0.0) for s in parts)
     return BackupResult(
         environment=ctx.environment,
         set_id=manifest.set_id,
@@ -174,16 +174,16 @@ def _result(
         data_time=manifest.data_time,
         finished_at=manifest.finished_at,
         release=manifest.release,
-        sources=sources,
+        parts=parts,
         plain_bytes=plain,
         stored_bytes=stored,
         ratio=round(plain / stored, 3) if stored else 0.0,
         throughput=round(plain / dumping, 1) if dumping else 0.0,
-        rows=sum(s.rows for s in sources),
+        rows=sum(s.rows for s in parts),
         signer=signer.key_id,
         recipients=manifest.recipients,
         seconds=round(seconds, 3),
-        timings={f"{s.store}: {step}": value for s in sources for step, value in s.seconds.items()},
+        timings={f"{s.store}: {step}": value for s in parts for step, value in s.steps.items()},
         warnings=manifest.warnings,
         reaped=tuple(reaped),
         kept=report.kept(),
@@ -193,13 +193,16 @@ def _result(
 
 
 def _source_result(record: SourceRecord) -> SourceResult:
+    steps = {step: value / 1000 for step, value in record.milliseconds.items()}
     return SourceResult(
         store=record.store,
         kind=record.kind,
         version=record.server_version,
-        items=len(record.facts.items),
+        tables=len(record.facts.items),
         rows=sum(item.rows for item in record.facts.items),
         plain_bytes=sum(part.plain_size for part in record.parts),
         stored_bytes=sum(part.size for part in record.parts),
-        seconds={step: value / 1000 for step, value in record.milliseconds.items()},
+        sha256=max(record.parts, key=lambda part: part.size).sha256,
+        seconds=round(sum(steps.values()), 3),
+        steps=steps,
     )

@@ -11,7 +11,8 @@ from typing import Any
 from cortex_ops.kernel.errors import DeadlineError, OpsError
 from cortex_ops.kernel.process import Pipeline
 
-PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+# Terse: the context of an error quotes rows, and what is said here reaches logs.
+PSQL = ("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-v", "SHOW_CONTEXT=never")
 _END = "cortex-ops-end-of-answer"
 
 

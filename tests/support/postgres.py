@@ -106,8 +106,10 @@ class Place:
     def sql(self, text: str) -> str:
         """Run statements in the original, over its own socket."""
         done = subprocess.run(
-            [record()["docker"], "exec", "-i", self.container, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "cortex"]
-            + ["-d", "cortex", "-f", "-"],
+            [
+                *(record()["docker"], "exec", "-i", self.container),
+                *("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "cortex", "-d", "cortex", "-f", "-"),
+            ],
             input=text,
             env=docker_env(),
             capture_output=True,
@@ -120,7 +122,8 @@ class Place:
 
     def helpers(self) -> list[str]:
         """Every container of the project but the database itself."""
-        names = docker("ps", "-a", "--filter", f"label={LABEL}project={self.prefix}", "--format", "{{.Names}}").split()
+        wanted = f"label={LABEL}project={self.prefix}"
+        names = docker("ps", "-a", "--filter", wanted, "--format", "{{.Names}}").split()
         return [name for name in names if name != self.container]
 
 
@@ -157,7 +160,8 @@ def sample_postgres(folder: Path, *, sql: str = SAMPLE, password: str = "", memo
         _fill_secret(volume, password)
         docker(
             *("run", "--detach", "--name", container, "--user", "999:999", *label),
-            *("--label", f"com.docker.compose.project={prefix}-stores", "--label", "com.docker.compose.service=postgres"),
+            *("--label", f"com.docker.compose.project={prefix}-stores"),
+            *("--label", "com.docker.compose.service=postgres"),
             *("--network", network, "--network-alias", "postgres", "--memory", memory, "--pull", "never"),
             *("--volume", f"{data}:/var/lib/postgresql/data", "--volume", f"{volume}:/run/secrets:ro"),
             *("--env", "POSTGRES_DB=cortex", "--env", "POSTGRES_USER=cortex"),
@@ -178,8 +182,10 @@ def sample_postgres(folder: Path, *, sql: str = SAMPLE, password: str = "", memo
 def _fill_secret(volume: str, password: str) -> None:
     script = "cat > /v/postgres-password && chmod 400 /v/postgres-password && chown -R 999:999 /v && chmod 500 /v"
     subprocess.run(
-        [record()["docker"], "run", "--rm", "-i", "--network", "none", "--user", "0:0", "-v", f"{volume}:/v"]
-        + ["--entrypoint", "sh", IMAGE, "-c", script],
+        [
+            *(record()["docker"], "run", "--rm", "-i", "--network", "none", "--user", "0:0"),
+            *("-v", f"{volume}:/v", "--entrypoint", "sh", IMAGE, "-c", script),
+        ],
         input=password.encode(),
         env=docker_env(),
         check=True,
@@ -200,4 +206,3 @@ def _wait(container: str) -> None:
             return
         time.sleep(0.2)
     raise AssertionError(f"{container} did not become ready: {docker('logs', container, check=False)}")
-

@@ -28,7 +28,7 @@ _SERVE = """set -eu
 mkdir -p "$1/socket"
 initdb -D "$1/data" -U "$2" -A trust -E UTF8 >/dev/null
 exec postgres -D "$1/data" -c listen_addresses= -c unix_socket_directories="$1/socket" \
-  -c shared_preload_libraries="$3"
+  -c shared_preload_libraries="$3" -c log_error_verbosity=terse -c log_min_error_statement=panic
 """
 _WHEN_READY = """n=0
 until pg_isready -q -h "$1"; do
@@ -81,7 +81,7 @@ class _Copy:
         command = self.client(self.database, "-o", "/dev/null", "-f", "-")
         with self.crew.run(self.box, f"{self.record.store}-data", command, what=what, stdin=True) as pipeline:
             sink = ProcessSink(pipeline, what, deadline=self.ctx.deadline)
-            sink.write(b"BEGIN;\n")
+            sink.write(b"SET default_transaction_read_only = off;\nBEGIN;\n")
             fetch("data", sink.write)
             sink.write(b"\nCOMMIT;\n")
             sink.close()

@@ -6,6 +6,7 @@ stores are. Nothing secret is in here: keys and passwords are paths.
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -80,10 +81,17 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         registry=env.get("CORTEX_OPS_REGISTRY", "").rstrip("/"),
         ca_bundle=env.get("CORTEX_OPS_CA_BUNDLE", engine.get("ca_bundle") or ""),
         standins=tuple(engine.get("standins") or ()),
-        actor=env.get("CORTEX_OPS_ACTOR") or env.get("GITHUB_ACTOR") or env.get("USER") or "unknown",
+        actor=env.get("CORTEX_OPS_ACTOR") or env.get("GITHUB_ACTOR") or env.get("USER") or _login(),
         run_id=env.get("CORTEX_OPS_RUN", ""),
         extra={key: value for key, value in env.items() if key.startswith("CORTEX_OPS_S3_")},
     )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _recorded(path: Path) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_drift_is_refused_by_name_where_the_policy_says_so(tiny: Tiny) -> None:
 def test_a_service_that_crashes_is_reported_with_its_last_words_and_the_old_one_serves(tiny: Tiny) -> None:
     live_answer(tiny, "before crash")
     tiny.answer("crash", mode="crash")
-    with pytest.raises(OpsError, match="api-r[0-9]+ keeps crashing|exited") as caught:
+    with pytest.raises(OpsError, match=r"api-r[0-9]+ keeps crashing|exited") as caught:
         tiny.release()
     assert any("cannot find the flux capacitor" in line for line in caught.value.details)
     assert tiny.get() == "before crash"
@@ -147,7 +147,7 @@ def test_a_build_that_fails_shows_the_failing_step(tiny: Tiny) -> None:
     text = path.read_text()
     path.write_text(text.replace("USER 1000", "RUN echo compiling; echo missing semicolon >&2; exit 9\nUSER 1000"))
     try:
-        with pytest.raises(OpsError, match="building .*failed") as caught:
+        with pytest.raises(OpsError, match=r"building .*failed") as caught:
             tiny.release()
         assert any("missing semicolon" in line for line in [caught.value.message, *caught.value.details])
     finally:
@@ -161,7 +161,7 @@ def test_a_base_image_that_does_not_exist_is_one_sentence(tiny: Tiny) -> None:
     text = path.read_text()
     path.write_text(text.replace("FROM node:24-bookworm-slim", "FROM nonesuch-image:7"))
     try:
-        with pytest.raises(OpsError, match="base image .*nonesuch-image:7.* does not exist or cannot be pulled"):
+        with pytest.raises(OpsError, match=r"base image .*nonesuch-image:7.* does not exist or cannot be pulled"):
             tiny.release()
     finally:
         path.write_text(text)
@@ -221,7 +221,7 @@ def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
         kept = path.read_text()
         path.write_text(json.dumps({**json.loads(kept), "host": f"unix://{tmp_path}/none.sock"}))
         try:
-            with pytest.raises(OpsError, match="the Docker engine at unix://.*none.sock does not answer"):
+            with pytest.raises(OpsError, match=r"the Docker engine at unix://.*none\.sock does not answer"):
                 pipeline.build(wire(project.settings()), "local")
         finally:
             path.write_text(kept)

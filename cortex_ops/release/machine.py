@@ -191,6 +191,7 @@ class Releaser:
             if verdict is None or not verdict.passed:
                 cause = verdict.cause if verdict else "no verdict was recorded"
                 self._roll_back(intent, f"the tests rejected it: {cause}", timings)
+                self.target.lease.release()
                 return self.history.record(intent.seq)
             try:
                 self._promote(intent, timings)
@@ -315,6 +316,7 @@ class Releaser:
             with self._leased():
                 self.target.reap(self.run_id)
                 self._settle_or_undo(record, cause)
+                self.target.lease.release()
         elif (holder := self.target.lease.holder()) is not None and holder.owner == self.run_id:
             self.target.lease.acquire(self.run_id, self.actor)
             self.target.lease.release()
@@ -322,7 +324,6 @@ class Releaser:
     def _settle_or_undo(self, record: Record, cause: str) -> None:
         if self.target.live().release == f"r{record.seq}" and record.verdict is not None and record.verdict.passed:
             self._finish(record.intent, "promoted", serves=record.seq, cause=f"{cause} after the switch")
-            self.target.lease.release()
         else:
             self._roll_back(record.intent, cause, {})
 
@@ -338,8 +339,8 @@ class Releaser:
                 f"-e {self.environment}`, completes it",
                 style="red",
             )
-            with contextlib.suppress(Exception):
-                self.target.lease.release()
+        with contextlib.suppress(OpsError):
+            self.target.lease.release()
 
     def _roll_back(self, intent: Intent, cause: str, timings: dict[str, float]) -> None:
         previous = self.history.record(intent.previous) if intent.previous else None
@@ -359,7 +360,6 @@ class Releaser:
             if not intent.returns_to:
                 self.target.remove(intent.seq)
         self._finish(intent, "rolled_back", serves=serves, cause=cause, timings=timings)
-        self.target.lease.release()
 
     # -- small parts ---------------------------------------------------------------------------------------
     def _mine(self) -> Record | None:

@@ -38,17 +38,20 @@ class World:
 class StandInLease:
     def __init__(self, target: StandInTarget) -> None:
         self.target = target
+        self.owner = ""
 
     def acquire(self, owner: str, actor: str, *, wait: float = 0.0) -> None:
         self.target.call("lease.acquire")
         world = self.target.world
         if world.holder and world.holder != owner and world.holder in world.alive:
             raise RefusedError(f"held by run {world.holder}")
-        world.holder = owner
+        world.holder = self.owner = owner
         world.alive.add(owner)
 
     def check(self) -> None:
         self.target.call("lease.check")
+        if self.target.world.holder != self.owner:
+            raise OpsError(f"the lease was taken by {self.target.world.holder or 'nobody'}")
 
     @contextlib.contextmanager
     def keep(self) -> Iterator[None]:

@@ -1,0 +1,280 @@
+"""Bad days of a backup: killed runs and producers, a full disk, and secrets looked for everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cortex_ops.backup import BackupContext, run_backup
+from cortex_ops.backup import keys as backup_keys
+from cortex_ops.backup.drill import run_drill
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.progress import Progress
+from cortex_ops.kernel.redact import encodings
+from cortex_ops.kernel.store import Writer
+from cortex_ops.store.local import LocalStore
+from tests.support import backup_torture as torture
+from tests.support.engine import docker, docker_env, record
+from tests.support.postgres import SAMPLE, Place, sample_postgres
+
+COUNT = int(os.environ.get("CORTEX_OPS_TORTURE_COUNT", "3"))
+SEED = int(os.environ.get("CORTEX_OPS_TORTURE_SEED", "20260102"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bulk")
+
+
+@pytest.fixture(scope="module")
+def place(folder: Path) -> Iterator[Place]:
+    with torture.bulky_postgres(folder) as found:
+        yield found
+
+
+def _problems(outcomes: list[torture.Outcome]) -> list[str]:
+    return [f"{one.signal} after {one.after} s: {problem}" for one in outcomes for problem in one.problems]
+
+
+@pytest.mark.timeout(120 + 60 * COUNT)
+def test_a_backup_killed_at_any_moment_leaves_nothing_half_published(place: Place, folder: Path) -> None:
+    outcomes = torture.torture(place, folder, count=COUNT, seed=SEED)
+    assert len(outcomes) == 2 * COUNT
+    assert _problems(outcomes) == [], f"seed {SEED}"
+    assert any(one.code != 0 for one in outcomes), "no run was hit at all"
+
+
+class SlowStore(LocalStore):
+    """A store that takes its time, so that a producer is caught in the middle of its work."""
+
+    def open_writer(self, key: str) -> Writer:
+        writer = super().open_writer(key)
+        real = writer.write
+
+        def write(data: bytes) -> int:
+            time.sleep(0.05)
+            return real(data)
+
+        if key.endswith("data.sql.zst.age"):
+            writer.write = write  # type: ignore[method-assign]
+        return writer
+
+
+def _slow(place: Place, tmp_path: Path) -> BackupContext:
+    settings = dataclasses.replace(place.settings, store=str(tmp_path / "store"))
+    return place.context(settings=settings, store=SlowStore(tmp_path / "store"))
+
+
+def _when_dumping(place: Place, act) -> threading.Thread:  # type: ignore[no-untyped-def]
+    """Do something to the container of the dump once its data flows."""
+
+    def watch() -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            for name in place.helpers():
+                if "pg_dump" in docker("top", name, "-o", "pid,args", check=False).splitlines()[-1:].__str__():
+                    time.sleep(0.7)
+                    act(name)
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def _kill_dump_only(name: str) -> None:
+    pid = docker("inspect", "--format", "{{.State.Pid}}", name)
+    os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("act", [_kill_dump_only, lambda name: docker("rm", "-f", name)], ids=["killed", "removed"])
+def test_a_dump_that_dies_in_the_middle_publishes_nothing(place: Place, tmp_path: Path, act) -> None:  # type: ignore[no-untyped-def]
+    ctx = _slow(place, tmp_path)
+    thread = _when_dumping(place, act)
+    with pytest.raises(OpsError, match=r"dumping postgres failed \(exit 137\)"):
+        run_backup(ctx)
+    thread.join()
+    assert ctx.store.list("") == []
+    assert list((tmp_path / "store" / ".partial").iterdir()) == []
+    assert place.helpers() == []
+
+
+def test_a_server_that_dies_in_the_middle_publishes_nothing(place: Place, tmp_path: Path) -> None:
+    ctx = _slow(place, tmp_path)
+    thread = _when_dumping(place, lambda _name: docker("kill", place.container))
+    try:
+        with pytest.raises(OpsError, match=r"dumping postgres failed \(exit 1\): .*(terminat|server closed|lost)"):
+            run_backup(ctx)
+    finally:
+        thread.join()
+        docker("start", place.container)
+        until = time.monotonic() + 30
+        while time.monotonic() < until and not _answers(place):
+            time.sleep(0.2)
+    assert ctx.store.list("") == []
+    assert place.helpers() == []
+
+
+def _answers(place: Place) -> bool:
+    try:
+        return place.sql("SELECT 1") == "1"
+    except AssertionError:
+        return False
+
+
+def test_a_disk_that_fills_up_is_said_in_its_own_words_and_nothing_is_left(place: Place, tmp_path: Path) -> None:
+    store = tmp_path / "small"
+    store.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(store)], check=True)
+    try:
+        ctx = place.context(settings=dataclasses.replace(place.settings, store=str(store)))
+        with pytest.raises(OpsError, match="no space left on the disk that holds") as caught:
+            run_backup(ctx)
+        assert caught.value.remedy
+        assert ctx.store.list("") == []
+        assert list((store / ".partial").iterdir()) == []
+        assert place.helpers() == []
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
+
+
+def test_a_killed_drill_leaves_a_container_that_the_next_one_reaps(place: Place, folder: Path) -> None:
+    ctx = place.context()
+    set_id = run_backup(ctx).set_id
+    child = torture.start(place, folder, "f" * 32, "drill")
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not any("copy" in name for name in place.helpers()):
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=30)
+    left = place.helpers()
+    assert any("copy" in name for name in left), "the throwaway outlives its run"
+    volumes = json.loads(docker("inspect", "--format", "{{json .Mounts}}", next(n for n in left if "copy" in n)))
+    drilled = run_drill(ctx, set_id)
+    assert any("copy" in name for name in drilled.reaped)
+    assert place.helpers() == []
+    assert docker("volume", "ls", "-q", "--filter", f"name={volumes[0]['Name']}") == "", "with its data"
+
+
+# -- secrets ---------------------------------------------------------------------------------------------------
+
+
+class Watch(threading.Thread):
+    """Collects every argument vector on this machine and every container's settings, until told to stop."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(daemon=True)
+        self.place, self.over = place, threading.Event()
+        self.seen: set[bytes] = set()
+        self.inspected: dict[str, str] = {}
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    self.seen.add((entry / "cmdline").read_bytes())
+                except OSError:
+                    continue
+            if time.monotonic() % 0.3 < 0.1:
+                for name in self.place.helpers():
+                    self.inspected.setdefault(name, docker("inspect", name, check=False))
+            time.sleep(0.02)
+
+
+def test_secrets_are_found_nowhere_not_even_after_failures(tmp_path: Path) -> None:
+    marked = SAMPLE + "INSERT INTO tasks (title) VALUES ('sentinel-row/in the+database%');"
+    said: list[str] = []
+    with sample_postgres(tmp_path, sql=marked) as place:
+        watch = Watch(place)
+        watch.start()
+        progress = Progress(sink=said.append)
+        ctx = place.context(progress=progress)
+        result = run_backup(ctx)
+        drilled = run_drill(ctx)
+        said += [result.model_dump_json(), drilled.model_dump_json(), repr(ctx)]
+        said += _failures(place, progress)
+        watch.over.set()
+        watch.join()
+        keys = place.settings.keys
+        secrets = {
+            "password": place.password,
+            "role's password": "app-role-password",
+            "row": "sentinel-row/in the+database%",
+            **{
+                name: (keys / name).read_text().strip()
+                for name in (backup_keys.DRILL, backup_keys.OPERATOR, backup_keys.SIGNING)
+            },
+        }
+        stored = {str(path): path.read_bytes() for path in Path(place.settings.store).rglob("*") if path.is_file()}
+        server_log = docker("logs", place.container, check=False)
+    assert len(watch.inspected) >= 4, "helpers were looked at while they ran"
+    assert any(b"pg_dump" in argv for argv in watch.seen) and any(b"initdb" in argv for argv in watch.seen)
+    places: dict[str, bytes] = {
+        "what was said": "\n".join(said).encode(),
+        "argument vectors": b"\n".join(watch.seen),
+        "container settings": "\n".join(watch.inspected.values()).encode(),
+        "the server's log": server_log.encode(),
+        **stored,
+    }
+    found = [
+        f"{name} in {where}"
+        for name, value in secrets.items()
+        for form in encodings(value.encode())
+        for where, data in places.items()
+        if form.encode() in data
+    ]
+    assert found == []
+
+
+def _failures(place: Place, progress: Progress) -> list[str]:
+    """Runs that fail, and all that they say."""
+    said = []
+    ctx = place.context(progress=progress)
+    place.sql("ALTER ROLE cortex PASSWORD 'another'")
+    with pytest.raises(OpsError) as refused:
+        run_backup(ctx)
+    place.sql(f"ALTER ROLE cortex PASSWORD '{place.password}'")
+    said += refused.value.lines()
+    part = next(key for key in ctx.store.list("backups/") if "data" in key)
+    path = Path(place.settings.store) / part
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[:-50] + bytes(50))
+    with pytest.raises(OpsError) as damaged:
+        run_drill(ctx)
+    said += damaged.value.lines()
+    return said
+
+
+def test_the_console_of_a_run_that_is_told_to_end_says_so_without_a_trace(place: Place, folder: Path) -> None:
+    child = torture.start(place, folder, "e" * 32)
+    time.sleep(1.0)
+    child.send_signal(signal.SIGTERM)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert errors.strip().splitlines()[-1] == "told to end by SIGTERM"
+    assert "Traceback" not in errors
+    assert place.helpers() == []
+
+
+def test_the_engine_being_away_is_one_sentence(place: Place, tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        place.settings, docker_host=f"unix://{tmp_path}/none.sock", store=str(tmp_path / "store")
+    )
+    ctx = dataclasses.replace(place.context(settings=settings), engine=type(place.engine)(settings))
+    with pytest.raises(OpsError, match=r"the Docker engine at unix:///.*none.sock does not answer"):
+        run_backup(ctx)
+    assert ctx.store.list("") == []
+    assert record()["docker"] and docker_env()["DOCKER_HOST"]

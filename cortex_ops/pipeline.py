@@ -93,16 +93,9 @@ def build(w: Wiring, env: str | None = None, from_ref: str = "") -> BuildStep:
     environment = w.environment(env) if env else None
     origin = from_ref or (environment.from_ if environment and environment.from_ else "")
     if origin:
-        return _promote_images(w, origin, began)
+        return _promote_images(w, origin, began, environment.protected if environment else False)
     from cortex_ops.images.build import build as build_images
-    from cortex_ops.source.git import inspect
 
-    state = inspect(w.monorepo)
-    if environment is not None and environment.protected and state.dirty:
-        raise RefusedError(
-            f"{env} is protected and the monorepo has uncommitted changes: {', '.join(state.dirty_files[:5])}",
-            remedy="commit them, or release to an environment that is not protected",
-        )
     result = build_images(w.stack, w.settings, w.engine, w.store, w.progress, w.clock)
     inputs = Inputs(lock=result.lock, stack_hash=_keep_stack(w), migrations=_migrations(w))
     _put(w, "inputs", inputs)
@@ -124,7 +117,7 @@ def build(w: Wiring, env: str | None = None, from_ref: str = "") -> BuildStep:
     )
 
 
-def _promote_images(w: Wiring, origin: str, began: float) -> BuildStep:
+def _promote_images(w: Wiring, origin: str, began: float, protected: bool) -> BuildStep:
     name, _, number = origin.partition("@")
     check_environment(w, name)
     history = w.history(name)
@@ -137,6 +130,11 @@ def _promote_images(w: Wiring, origin: str, began: float) -> BuildStep:
     if record.intent.kind == "release" and (record.verdict is None or not record.verdict.passed):
         raise RefusedError(f"{name}@{record.seq} has no passed verdict, so its images may not be promoted")
     reference = f"{name}@{record.seq}"
+    if protected and record.intent.dirty:
+        raise RefusedError(
+            f"{reference} was built from a tree with uncommitted changes, which a protected environment refuses",
+            remedy=f"commit, release to {name} again, then here",
+        )
     inputs = Inputs(
         lock=record.intent.lock,
         stack_hash=record.intent.stack_hash,

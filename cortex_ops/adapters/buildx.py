@@ -14,6 +14,7 @@ from cortex_ops.kernel.progress import Progress
 
 _STEP = re.compile(r"^#(\d+) \[(.+)\] (.*)$")
 _DONE = re.compile(r"^#(\d+) (DONE ([\d.]+)s|CACHED|ERROR.*)$")
+_TELLING = re.compile(r"error|fail|✖|not found|cannot|missing|denied", re.I)
 _MISSING_BASE = re.compile(
     r"ERROR: .*?(?:failed to resolve source metadata for |pull access denied, .*?)([\w./:@-]+)"
 )
@@ -94,7 +95,8 @@ class _Reader:
                 details=[line for line in self.all if "ERROR" in line][-3:],
                 remedy="correct the FROM line, or log in to the registry that has it",
             )
-        cause = next((line for line in reversed(tail) if not line.startswith("ERROR")), "")
+        said = [line.strip() for line in tail if not line.startswith("ERROR")]
+        cause = next((line for line in reversed(said) if _TELLING.search(line)), said[-1] if said else "")
         if failing:
             message = f"building {failing} failed" + (f": {cause}" if cause else "")
             return OpsError(message, details=tail[-20:], remedy="correct the Dockerfile or what it runs")

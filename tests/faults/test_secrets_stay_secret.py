@@ -1,0 +1,132 @@
+"""Sentinel secrets are looked for wherever a run leaves something, in several encodings, and are found nowhere."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cortex_ops.kernel.redact import encodings
+from tests.support.engine import docker, docker_env, record
+from tests.support.tiny import Tiny, tiny_project
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    with tiny_project(tmp_path_factory.mktemp("secrets"), postgres=True) as project:
+        yield project
+
+
+class Arguments:
+    """Samples every process's argument vector while something runs."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    self.seen.add((entry / "cmdline").read_bytes())
+                except OSError:
+                    continue
+            time.sleep(0.02)
+
+    def __enter__(self) -> Arguments:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def traces(tiny: Tiny, console: str, arguments: set[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Everything that a run leaves, but for the secret files themselves and the engine's secret volumes."""
+    yield "the console", console.encode()
+    yield "argument vectors", b"\0".join(arguments)
+    for path in tiny.root.rglob("*"):
+        inside = path.relative_to(tiny.root).parts
+        if path.is_file() and inside[0] != "secrets" and ".git" not in inside:
+            yield f"the file {path.relative_to(tiny.root)}", path.read_bytes()
+    for name in tiny.containers():
+        yield f"docker inspect {name}", docker("inspect", name).encode()
+        yield f"docker logs {name}", docker("logs", name, check=False).encode()
+    ids = docker("image", "ls", "-q", "--filter", "label=org.cortex-ops.service=api").split()
+    yield "docker history", "".join(docker("history", "--no-trunc", i) for i in set(ids[:2])).encode()
+    yield from layers(ids[0])
+
+
+def layers(image: str) -> Iterator[tuple[str, bytes]]:
+    with subprocess.Popen(
+        [record()["docker"], "image", "save", image], env=docker_env(), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+            for member in archive:
+                body = archive.extractfile(member) if member.isfile() and member.size < 2_000_000 else None
+                if body is not None:
+                    yield f"a blob of the image, {member.name}", body.read()
+        process.stdout.read()
+
+
+def assert_nowhere(tiny: Tiny, sentinel: str, console: str, arguments: set[bytes]) -> None:
+    forms = [form.encode() for form in encodings(sentinel.encode())]
+    assert len(forms) >= 4
+    places = 0
+    for place, content in traces(tiny, console, arguments):
+        places += 1
+        for form in forms:
+            assert form not in content, f"the secret is in {place}"
+    assert places > 20
+
+
+def sentinel_of(tiny: Tiny) -> str:
+    return (tiny.root / "secrets" / "postgres-password").read_text().strip()
+
+
+@pytest.mark.parametrize("outcome", ["promoted", "rejected", "crashed"])
+def test_a_file_secret_is_nowhere_after_a_release_that_was(tiny: Tiny, outcome: str) -> None:
+    modes = {"promoted": ("ok", "anything"), "rejected": ("ok", "something else"), "crashed": ("crash", "anything")}
+    mode, expected = modes[outcome]
+    tiny.answer(outcome, mode=mode, expected=expected)
+    with Arguments() as arguments:
+        done = tiny.job("release")
+    assert (done.returncode == 0) == (outcome == "promoted"), done.stderr
+    assert_nowhere(tiny, sentinel_of(tiny), done.stdout + done.stderr, arguments.seen)
+
+
+def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_and_its_drill(tiny: Tiny) -> None:
+    tiny.answer("backed up")
+    assert tiny.release().ok
+    with Arguments() as arguments:
+        backup, drill = tiny.job("backup"), tiny.job("restore_drill")
+    assert (backup.returncode, drill.returncode) == (0, 0), backup.stderr + drill.stderr
+    console = backup.stdout + backup.stderr + drill.stdout + drill.stderr
+    assert_nowhere(tiny, sentinel_of(tiny), console, arguments.seen)
+    keys = tiny.root / ".cortex" / "keys"
+    identities = [p for p in keys.rglob("*") if p.is_file() and b"AGE-SECRET-KEY" in p.read_bytes()]
+    assert identities, "the drill decrypts with an identity of its own"
+    for path in identities:
+        line = next(x for x in path.read_text().splitlines() if x.startswith("AGE-SECRET-KEY"))
+        for place, content in traces(tiny, console, arguments.seen):
+            assert line.encode() not in content or ".cortex/keys" in place, f"the identity is in {place}"
+
+
+def test_the_search_itself_finds_a_planted_secret(tiny: Tiny) -> None:
+    sentinel = sentinel_of(tiny)
+    planted = tiny.root / ".cortex" / "logs" / "planted.log"
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_text(f"password={sentinel}")
+    try:
+        with pytest.raises(AssertionError, match="planted"):
+            assert_nowhere(tiny, sentinel, "", set())
+    finally:
+        planted.unlink()

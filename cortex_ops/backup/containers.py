@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortex_ops.adapters.engine import Engine
+from cortex_ops.kernel.clock import Deadline
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.process import Pipeline, Stage
 
@@ -72,10 +73,11 @@ class Crew:
                     ended = pipeline.ended()
                 finally:
                     if not ended:
-                        self.remove(name)  # first, or the client would wait for a container that ignores signals
+                        # The client first: while it hangs on a full pipe, the engine cannot remove the container.
+                        pipeline.kill()
         finally:
             if not ended:
-                self.remove(name)  # again: the engine may have been creating it while the client was ended
+                self.remove(name, sure=True)
 
     @contextlib.contextmanager
     def background(self, box: Box, service: str, command: Sequence[str], *, what: str) -> Iterator[str]:
@@ -99,10 +101,21 @@ class Crew:
         argv = self.engine.argv("inspect", "--format", "{{.State.Running}}", name)
         return self.engine.run(argv, what="looking", deadline=30, check=False).stdout.strip() == "true"
 
-    def remove(self, name: str) -> None:
-        """Kill and remove; nothing happens when it is gone. Problems are left to the next run's `reap`."""
+    def remove(self, name: str, *, sure: bool = False) -> None:
+        """Kill and remove with its anonymous volumes; returns when it is gone, within 15 s.
+
+        `sure`: its client was killed, and the engine may only be creating it now, so absence is asked for twice.
+        Problems are left to the next run's `reap`.
+        """
+        absent = 0
         with contextlib.suppress(OpsError):
-            self.engine.run(self.engine.argv("rm", "-f", "-v", name), what="removing", deadline=60, check=False)
+            for _ in Deadline(15, f"removal of {name}").poll():
+                argv = self.engine.argv("rm", "-f", "-v", name)
+                done = self.engine.run(argv, what=f"removing {name}", deadline=60, check=False)
+                absent += "No such container" in done.stderr
+                removed = done.code == 0 and not done.stderr.strip()
+                if removed or absent > sure:  # else the engine is removing it already, by its own --rm
+                    return
 
     def reap(self) -> list[str]:
         """Remove what dead runs of this task left in this environment. Call with the task's lock."""

@@ -321,6 +321,11 @@ class Pipeline:
         """True when no stage runs any more, however it ended."""
         return all(child.poll() is not None for child in self._children)
 
+    def kill(self) -> None:
+        """SIGKILL every stage at once, without the grace that leaving the block gives."""
+        for child in self._children:
+            _signal_group(child.pid, signal.SIGKILL)
+
     def wait(self, deadline: float) -> None:
         """Wait for all stages; raise naming the one to blame when any failed or time ran out."""
         until = time.monotonic() + deadline

@@ -192,7 +192,9 @@ class Renderer:
         self.w, self.env, self.inputs = w, env, inputs
         recorded = w.store.get(f"stacks/{inputs.stack_hash}.yaml")
         if recorded is not None and inputs.promoted_from:
-            self.stack = load_stack_text(recorded.decode(), w.settings.stack_file)
+            # What was proven comes from the record; where it goes to is what the file says of that place today.
+            old = load_stack_text(recorded.decode(), w.settings.stack_file)
+            self.stack = old.model_copy(update={"environments": w.stack.environments, "secrets": w.stack.secrets})
         else:
             self.stack = w.stack
         self.environment = resolve(self.stack, env)

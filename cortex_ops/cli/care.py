@@ -40,9 +40,9 @@ def run_health(args: argparse.Namespace) -> int:
 
 def run_doctor(args: argparse.Namespace) -> int:
     from cortex_ops.health.doctor import examine
-    from cortex_ops.kernel.settings import load_settings
+    from cortex_ops.wiring import wire
 
-    findings = examine(load_settings())
+    findings = examine(wire())
     _print(findings)
     return 0 if all(finding.ok for finding in findings) else 1
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.process import run
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.results import HealthFinding
 
+if TYPE_CHECKING:
+    from cortex_ops.wiring import Wiring
+
 FREE_BYTES = 2 * 1024**3
 
 
-def examine(settings: Settings) -> list[HealthFinding]:
+def examine(w: Wiring) -> list[HealthFinding]:
     """One finding per thing, cheapest first; later ones are asked even when earlier ones failed."""
-    from cortex_ops.wiring import wire
-
-    w = wire(settings)
+    settings = w.settings
     return [
         _ask("git", lambda: _git()),
         _ask("stack file", lambda: f"{settings.stack_file} is valid: {len(w.stack.services)} services"),

@@ -29,10 +29,9 @@ class Part:
 
 PARTS = (
     Part("unit", ("tests/unit",), 100),
-    Part("conformance", ("tests/conformance",), 1),
-    Part("integration", ("tests/integration",), 1),
-    Part("faults", ("tests/faults",), 1),
-    Part("pages", ("tests/pages",), 1),
+    Part("conformance", ("tests/conformance",), 10),
+    Part("integration", ("tests/integration",), 30),
+    Part("faults", ("tests/faults",), 15),
 )
 
 

@@ -10,7 +10,8 @@ from cortex_ops.kernel.values import Verdict
 from cortex_ops.targets.protocol import JobResult
 
 GOOD = '<testsuites><testcase name="a" time="0.5" classname="t"/><testcase name="b"/></testsuites>'
-BAD = '<testsuites><testsuite name="s"><testcase name="a"><failure message="500 &amp; no more">x</failure></testcase></testsuite></testsuites>'
+FAILURE = '<testcase name="a"><failure message="500 &amp; no more">x</failure></testcase>'
+BAD = f'<testsuites><testsuite name="s">{FAILURE}</testsuite></testsuites>'
 SKIPPED = '<testsuites><testcase name="a"><skipped/></testcase></testsuites>'
 
 

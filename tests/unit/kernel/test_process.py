@@ -48,7 +48,7 @@ def test_a_failure_names_the_program_and_its_last_telling_line() -> None:
 
 def test_a_program_that_hangs_is_ended_with_its_children_at_the_deadline() -> None:
     began = time.monotonic()
-    with pytest.raises(DeadlineError, match="did not end within 0.5 s") as caught:
+    with pytest.raises(DeadlineError, match=r"did not end within 0\.5 s") as caught:
         run(sh("sleep 60 & echo $! >&2; wait"), deadline=0.5)
     assert time.monotonic() - began < 5
     assert gone(int(caught.value.details[0]))

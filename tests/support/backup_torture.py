@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from cortex_ops.backup import run_backup
 from cortex_ops.backup.catalog import list_sets
@@ -136,6 +137,15 @@ def torture(place: Place, folder: Path, *, count: int, seed: int) -> list[Outcom
     return outcomes
 
 
+def control(place: Place, folder: Path) -> Outcome:
+    """The control run: with a planted defect (nothing is reaped) a killed run must show problems."""
+    whole = duration(place, folder)
+    with mock.patch("cortex_ops.backup.pipeline.reap", return_value=[]):
+        outcome = kill_once(place, folder, signal.SIGKILL, whole * 0.6)
+    run_backup(place.context())  # reaps for real
+    return outcome
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=60)
@@ -144,15 +154,17 @@ def main() -> int:
     print(f"seed {args.seed}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder, bulky_postgres(Path(folder)) as place:
         outcomes = torture(place, Path(folder), count=args.count, seed=args.seed)
+        planted = control(place, Path(folder))
     bad = [outcome for outcome in outcomes if outcome.problems]
     figures = {
         "seed": args.seed,
         "runs": len(outcomes),
         "published before the signal": sum(outcome.published for outcome in outcomes),
+        "control run caught": bool(planted.problems),
         "problems": [f"{one.signal} after {one.after} s: {'; '.join(one.problems)}" for one in bad],
     }
     print(json.dumps(figures, indent=1))
-    return 1 if bad else 0
+    return 1 if bad or not planted.problems else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from cortex_ops.backup.containers import Crew
 from cortex_ops.backup.context import BackupContext
@@ -18,6 +19,7 @@ from cortex_ops.backup.sources import postgres_sql as sql
 from cortex_ops.backup.sources.postgres_aside import restore_aside
 from cortex_ops.backup.sources.postgres_facts import left_out, take_facts
 from cortex_ops.backup.sources.postgres_server import Server, locate
+from cortex_ops.backup.timings import Timings
 from cortex_ops.kernel.clock import iso
 from cortex_ops.kernel.errors import OpsError
 
@@ -32,52 +34,27 @@ class Postgres:
 
     def save(self, ctx: BackupContext, crew: Crew, store: str, sink: Sink) -> Saved:
         server = locate(ctx, store)
-        seconds: dict[str, float] = {}
-
-        @contextmanager
-        def timed(step: str) -> Iterator[None]:
-            began = ctx.clock.monotonic()
-            with ctx.progress.step(f"{store}: {step}"):
-                yield
-            seconds[step] = ctx.clock.monotonic() - began
-
-        data_time = iso(ctx.clock.now())  # all that was committed before is in the dump
-        with crew.run(
-            server.box, store, server.client(*PSQL), what=f"connecting to {store}", stdin=True
-        ) as conversation:
-            session = Session(conversation, f"the session with {store}", deadline=ctx.deadline)
-            client = session.shell("pg_dump --version")
-            session.do(sql.FIX_SETTINGS)
-            about = session.ask(sql.SERVER)[0]
-            sql.check_majors(client, about["version"])
-            session.do(sql.BEGIN)
-            snapshot = str(session.ask(sql.SNAPSHOT)[0])
-            moving = session.ask(sql.SEQUENCES)
-            with timed("roles and settings"):
-                parts = [_save_globals(crew, server, store, sink, ctx.deadline)]
-            with timed("dump"):
-                parts += _save_database(crew, server, store, sink, snapshot, ctx.deadline)
-            with timed("content checksums"):
-                facts = take_facts(session, moving)
-                warnings = left_out(session, store)
-            session.close()
+        timings = Timings(ctx, store)
+        with dumped(ctx, crew, server, store, sink, timings) as dump, timings.step("content checksums"):
+            facts = take_facts(dump.session, dump.sequences)
+            warnings = left_out(dump.session, store)
         record = SourceRecord(
             store=store,
             kind=self.kind,
-            data_time=data_time,
+            data_time=dump.data_time,
             image=server.image,
-            server_version=about["version"],
-            client_version=client,
+            server_version=dump.about["version"],
+            client_version=dump.client,
             details={
                 "database": server.database,
-                "bootstrap_role": about["bootstrap"],
-                "preload": about["preload"],
+                "bootstrap_role": dump.about["bootstrap"],
+                "preload": dump.about["preload"],
                 "user": server.user,
                 "data_path": server.data_path,
             },
-            parts=tuple(parts),
+            parts=tuple(dump.parts),
             facts=facts,
-            milliseconds={step: round(value * 1000) for step, value in seconds.items()},
+            milliseconds={step: round(value * 1000) for step, value in timings.seconds.items()},
         )
         return Saved(record, tuple(warnings))
 
@@ -86,6 +63,41 @@ class Postgres:
 
     def compare(self, expected: Facts, found: Facts) -> list[str]:
         return sql.differences(expected, found)
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A dump that was stored, while its snapshot is still held in `session`."""
+
+    session: Session
+    parts: list[Part]
+    sequences: list[list[object]]
+    about: dict[str, str]
+    client: str
+    data_time: str
+
+
+@contextmanager
+def dumped(
+    ctx: BackupContext, crew: Crew, server: Server, store: str, sink: Sink, timings: Timings
+) -> Iterator[Dump]:
+    """Hold a snapshot, dump in it, and keep it for the block, so that what is counted there is what was dumped."""
+    data_time = iso(ctx.clock.now())  # all that was committed before is in the dump
+    with crew.run(server.box, store, server.client(*PSQL), what=f"connecting to {store}", stdin=True) as pipeline:
+        session = Session(pipeline, f"the session with {store}", deadline=ctx.deadline)
+        client = session.shell("pg_dump --version")
+        session.do(sql.FIX_SETTINGS)
+        about = session.ask(sql.SERVER)[0]
+        sql.check_majors(client, about["version"])
+        session.do(sql.BEGIN)
+        snapshot = str(session.ask(sql.SNAPSHOT)[0])
+        sequences = session.ask(sql.SEQUENCES)
+        with timings.step("roles and settings"):
+            parts = [_save_globals(crew, server, store, sink, ctx.deadline)]
+        with timings.step("dump"):
+            parts += _save_database(crew, server, store, sink, snapshot, ctx.deadline)
+        yield Dump(session, parts, sequences, about, client, data_time)
+        session.close()
 
 
 def _save_globals(crew: Crew, server: Server, store: str, sink: Sink, deadline: float) -> Part:

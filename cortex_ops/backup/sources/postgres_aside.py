@@ -18,6 +18,7 @@ from cortex_ops.backup.session import PSQL, Session
 from cortex_ops.backup.sources import Fetch, Restored
 from cortex_ops.backup.sources import postgres_sql as sql
 from cortex_ops.backup.sources.postgres_facts import take_facts
+from cortex_ops.backup.timings import Timings
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.values import ImageRef
 from cortex_ops.stack.quantities import size
@@ -38,7 +39,7 @@ shift; exec "$@"
 """
 
 
-class _Copy:
+class Copy:
     """The throwaway server of one source, while its container runs."""
 
     def __init__(
@@ -100,16 +101,19 @@ class _Copy:
 
 def restore_aside(ctx: BackupContext, crew: Crew, record: SourceRecord, fetch: Fetch) -> Restored:
     """See `sources.Source.restore_aside`."""
-    seconds: dict[str, float] = {}
-    began = ctx.clock.monotonic()
+    timings = Timings(ctx, record.store)
+    with restored_copy(ctx, crew, record, fetch, timings) as copy:
+        recovered = timings.total()
+        with timings.step("content checksums"):
+            facts = copy.facts()
+    return Restored(facts=facts, seconds=timings.seconds, recovered=recovered)
 
-    @contextmanager
-    def timed(step: str) -> Iterator[None]:
-        start = ctx.clock.monotonic()
-        with ctx.progress.step(f"{record.store}: {step}"):
-            yield
-        seconds[step] = ctx.clock.monotonic() - start
 
+@contextmanager
+def restored_copy(
+    ctx: BackupContext, crew: Crew, record: SourceRecord, fetch: Fetch, timings: Timings
+) -> Iterator[Copy]:
+    """A throwaway server that holds the set's content for the block."""
     image = usable(ctx, record.image)
     data = record.details["data_path"] or "/var/lib/postgresql/data"
     model = ctx.stack.stores.get(record.store)
@@ -126,19 +130,16 @@ def restore_aside(ctx: BackupContext, crew: Crew, record: SourceRecord, fetch: F
     )
     serve = ["sh", "-c", _SERVE, "sh", data, record.details["bootstrap_role"], record.details["preload"]]
     with crew.background(box, f"{record.store}-copy", serve, what="starting the throwaway server") as name:
-        copy = _Copy(ctx, crew, record, name, image, data)
+        copy = Copy(ctx, crew, record, name, image, data)
         try:
-            with timed("roles and database"):
+            with timings.step("roles and database"):
                 copy.fill(fetch)
-            with timed("data"):
+            with timings.step("data"):
                 copy.load(fetch)
-            recovered = ctx.clock.monotonic() - began
-            with timed("content checksums"):
-                facts = copy.facts()
+            yield copy
         except OpsError as error:
             _add_logs(error, crew, name)
             raise
-    return Restored(facts=facts, seconds=seconds, recovered=recovered)
 
 
 def usable(ctx: BackupContext, image: ImageRef) -> str:

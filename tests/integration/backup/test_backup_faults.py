@@ -52,6 +52,12 @@ def test_a_backup_killed_at_any_moment_leaves_nothing_half_published(place: Plac
     assert any(one.code != 0 for one in outcomes), "no run was hit at all"
 
 
+def test_the_torture_catches_a_planted_defect(place: Place, folder: Path) -> None:
+    outcome = torture.control(place, folder)
+    assert any("is unfinished" in problem for problem in outcome.problems), outcome
+    assert place.helpers() == []
+
+
 class Waiting(LocalStore):
     """A store that, once data flows into it, does something and only then takes more: the producer is caught in
     the middle of its work, with full pipes behind it."""

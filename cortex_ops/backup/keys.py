@@ -113,9 +113,9 @@ def load_recipients(settings: Settings) -> tuple[str, ...]:
     found = []
     for number, line in _lines(path, "encrypt backups"):
         try:
-            found.append(str(x25519.Recipient.from_str(line.split()[0])))
+            found.append(str(x25519.Recipient.from_str(line)))
         except RecipientError:
-            raise InputError(f"{path}:{number}: {line.split()[0][:80]} is no age recipient (age1…)") from None
+            raise InputError(f"{path}:{number}: {line[:80]!r} is no age recipient (age1…)") from None
     if not found:
         raise InputError(f"{path} lists no recipient, so nobody could read the backup")
     return tuple(found)
@@ -169,13 +169,13 @@ def _make_signing(folder: Path) -> list[str]:
 def _make_identities(folder: Path) -> list[str]:
     from pyrage import x25519
 
-    made, recipients = [], ["# who can decrypt backups; one age recipient a line"]
+    made, recipients = [], ["# who can decrypt backups; `age -R` reads this file, too"]
     for name in (OPERATOR, DRILL):
         if not (folder / name).exists():
             write_atomic(folder / name, f"{x25519.Identity.generate()}\n".encode(), mode=0o600)
             made.append(name)
         identity = x25519.Identity.from_str((folder / name).read_text().strip())
-        recipients.append(f"{identity.to_public()} {name.removeprefix('backup-').removesuffix('.identity')}")
+        recipients += [f"# {name}", str(identity.to_public())]
     write_atomic(folder / RECIPIENTS, "\n".join([*recipients, ""]).encode())
     return [*made, RECIPIENTS]
 

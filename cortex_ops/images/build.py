@@ -150,6 +150,10 @@ def _built_ref(engine: Engine, settings: Settings, name: str, reference: str, di
     found = {str(info["Id"]), *(str(d).rpartition("@")[2] for d in info.get("RepoDigests") or [])}
     if digest and digest not in found:
         raise OpsError(f"{name}: the build says {digest}, the engine holds {info['Id']}", remedy="build again")
+    # A tag by fingerprint moves when another checkout builds the same content with another revision's label, and
+    # an image that loses its last tag is gone. So each image keeps one by its own id.
+    identity = str(info["Id"]).removeprefix("sha256:")
+    engine.guard(engine.client.api.tag, str(info["Id"]), f"cortex-ops/{name}", tag=f"keep-{identity[:16]}")
     return ImageRef(
         fingerprint=print_,
         image_id=str(info["Id"]),

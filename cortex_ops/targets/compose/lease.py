@@ -163,11 +163,18 @@ class ComposeLease:
             LABEL + "pid-start": process_start(os.getpid()) or "",
             LABEL + "since": iso(self.clock.now()),
         }
+        from docker.errors import NotFound
+
         api = self.engine.client.api
         try:
             made = self.engine.guard(
                 api.create_container, self.image, command=["true"], name=self.name, labels=labels
             )
+        except NotFound as error:
+            raise OpsError(
+                f"image {self.image}, which the live release runs, is not in the engine any more",
+                remedy="release again",
+            ) from error
         except OpsError as error:
             if "already in use" in error.message or "Conflict" in error.message:
                 return False

@@ -134,6 +134,8 @@ class BareEngine:
             config |= {"bridge": "none", "iptables": False, "ip6tables": False}
         (self.home / "daemon.json").write_text(json.dumps(config, indent=1))
         (self.runtime / "dockerd-own.pid").unlink(missing_ok=True)
+        if not self.containerd().running():
+            socket_path.unlink(missing_ok=True)  # left by one that was killed; it would look like a ready one
         self.containerd().start(socket_path.exists)
         self.dockerd().start(lambda: bool(version_at(self.host)))
 

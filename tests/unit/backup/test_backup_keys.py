@@ -69,7 +69,7 @@ def test_a_signer_that_nobody_trusts_is_refused_before_it_signs(settings: Settin
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        (keys.RECIPIENTS, "age1wrong\n", r"backup-recipients.txt:1: age1wrong is no age recipient"),
+        (keys.RECIPIENTS, "age1wrong\n", r"backup-recipients.txt:1: 'age1wrong' is no age recipient"),
         (keys.RECIPIENTS, "# nobody\n", "lists no recipient"),
         (keys.SIGNERS, "\nrsa AAAA\n", r"backup-signers.txt:2: expected `ed25519"),
         (keys.SIGNERS, "ed25519 AAAA\n", r"backup-signers.txt:1: expected `ed25519"),

@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: setup demo ui test test-unit lint bench torture down help
+.PHONY: setup demo ui test test-unit lint bench down help
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,9 +40,6 @@ test: setup lint ## everything, on real parts
 
 bench: setup ## measured side by side with the raw tools
 	@$(BIN)/python -m bench
-
-torture: setup ## kill runs at random moments, many times
-	@$(BIN)/python -m bench.torture
 
 down: ## remove what demo made; PURGE=1 also data volumes, backups and state
 	@test ! -x $(BIN)/cortex-ops || $(BIN)/cortex-ops down $(if $(PURGE),--purge)

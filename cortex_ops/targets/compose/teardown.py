@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.errors import OpsError
 
@@ -12,15 +14,14 @@ def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
     """Containers, networks and secret volumes of one environment; its data volumes only when `data` is true."""
     api = engine.client.api
     ours = {"label": [f"{LABEL}project={prefix}"]}
+    ours_by_name = re.compile(re.escape(prefix) + r"-(r\d+|stores|edge)")
     removed = []
-    projects = set()
     for row in engine.guard(api.containers, all=True, filters=ours):
-        projects.add((row.get("Labels") or {}).get("com.docker.compose.project", ""))
         engine.guard(api.remove_container, row["Id"], force=True, v=True)
         removed.append(f"container {row['Names'][0].lstrip('/')}")
     for row in engine.guard(api.networks):
         labels = row.get("Labels") or {}
-        if labels.get("com.docker.compose.project", "-") in _projects(prefix, projects):
+        if ours_by_name.fullmatch(labels.get("com.docker.compose.project", "")):
             engine.guard(api.remove_network, row["Id"])
             removed.append(f"network {row['Name']}")
     for row in (engine.guard(api.volumes) or {}).get("Volumes") or []:
@@ -37,10 +38,6 @@ def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
             else:
                 removed.append(f"volume {row['Name']}")
     return removed
-
-
-def _projects(prefix: str, seen: set[str]) -> set[str]:
-    return {p for p in seen if p.startswith(f"{prefix}-")} | {f"{prefix}-stores", f"{prefix}-edge"}
 
 
 def remove_images(engine: Engine) -> list[str]:

@@ -1,150 +1,107 @@
-"""How a Dagster op runs a step of the pipeline: its wiring, its environment, its failure as one sentence.
+"""How a Dagster op runs a step of the pipeline: its wiring, its progress, its failure as one sentence.
 
-What a run began and did not conclude is undone when the run ends, however it ends; see `executor`.
+Dagster's own records and traces go to a file, which the last lines of a failure name; the console is for people.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dagster as dg
 
-from cortex_ops.defs import runs
-from cortex_ops.defs.console import append, log_file
-from cortex_ops.defs.seam import Seam
+from cortex_ops import pipeline
+from cortex_ops.kernel.clock import SYSTEM, iso
 from cortex_ops.kernel.errors import InputError, OpsError
 from cortex_ops.kernel.process import end_all
+from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.redact import redact
+from cortex_ops.kernel.settings import load_settings
 from cortex_ops.stack.environments import deployed
-from cortex_ops.wiring import Wiring
+from cortex_ops.wiring import Wiring, wire
 
 PARTITION = "dagster/partition"
 FROM, TO, SET = "cortex/from", "cortex/to", "cortex/set"
-Context = dg.AssetExecutionContext | dg.OpExecutionContext
+WireFor = Callable[[str], Wiring]
 
 
-@dataclass(frozen=True)
-class Transaction:
-    """What a run may have to undo: it took the lease of `env`, or was about to."""
-
-    seam: Seam
-    w: Wiring
-    env: str
-    job: str
+def default_wire(run_id: str) -> Wiring:
+    return wire(run_id=run_id, progress=Progress(sys.stderr))
 
 
-_open: dict[str, Transaction] = {}
-_supervised = False
+def log_file(run_id: str) -> Path:
+    return load_settings().state / "logs" / f"{run_id}.log"
 
 
-@contextlib.contextmanager
-def supervision(run_id: str) -> Iterator[None]:
-    """The whole of a run in this process: whatever its steps left open is undone at the end."""
-    global _supervised
-    before, _supervised = _supervised, True
-    try:
-        yield
-    finally:
-        _supervised = before
-        undo(run_id)
+class RunFile(logging.Handler):
+    """Dagster's own records of a run, each run in a file of its own. Named by `dagster.yaml`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", None) or {}
+        append(str(meta.get("run_id") or "no-run"), f"{record.levelname} {record.getMessage()}")
 
 
-def undo(run_id: str) -> None:
-    """Undo what the run began and did not conclude. What fails here is left to the next run's settling."""
-    end_all()
-    begun = _open.pop(run_id, None)
-    if begun is None:
-        return
-    say = begun.w.progress.say
-    try:
-        begun.seam.steps.interrupt(begun.w, begun.env)
-    except OpsError as error:
-        say(f"  the rest is left to the next run, or to `cortex-ops settle -e {begun.env}`: {error.message}")
-    except Exception:
-        append(run_id, traceback.format_exc())
-        say(f"  the rest is left to the next run, or to `cortex-ops settle -e {begun.env}`")
+def append(run_id: str, text: str) -> None:
+    """Add lines to the run's file; a full disk must not fail the run for its log."""
+    path = log_file(run_id)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{iso(SYSTEM.now())} {redact(text)}\n")
 
 
-def wants_environment(context: Context) -> bool:
-    """Whether this run touches an environment: building images alone does not."""
-    layer = context.job_def.asset_layer
-    keys = context.run.asset_selection or layer.executable_asset_keys
-    if not keys:
-        return True  # a job of ops
-    return any(layer.get(key).partitions_def is not None for key in keys if layer.has(key))
-
-
-def environment(context: Context, seam: Seam, w: Wiring) -> str:
+def environment(context: dg.AssetExecutionContext | dg.OpExecutionContext, w: Wiring) -> str:
     """The run's environment, checked before anything is done."""
     env = context.run.tags.get(PARTITION, "")
     if not env:
-        known = deployed(seam.stack)
+        known = ", ".join(deployed(w.stack))
         raise InputError(
-            f"job {context.job_name} needs an environment; there are {', '.join(known)}",
-            remedy=f"""add --tags '{{"{PARTITION}": "{known[0]}"}}'""",
+            f"job {context.job_name} needs an environment; there are {known}",
+            remedy=f"""add --tags '{{"{PARTITION}": "local"}}'""",
         )
-    seam.steps.check_environment(w, env)
+    pipeline.check_environment(w, env)
     return env
 
 
 @contextlib.contextmanager
-def running(context: Context, seam: Seam, *, begins: bool = False, concludes: bool = False) -> Iterator[Wiring]:
-    """Run a step; `OpsError` becomes a `Failure` after its lines were shown.
-
-    `begins` marks steps that may hold the environment's lease: from then on the run has something to undo, until
-    a step that `concludes` ended well.
-    """
-    w = seam.wire_for(context.run_id)
-    runs.stamp(context.instance, context.run_id)
-    if begins and (env := context.run.tags.get(PARTITION, "")):
-        _open[context.run_id] = Transaction(seam, w, env, context.job_name)
+def running(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, wire_for: WireFor, *, leased: bool = False
+) -> Iterator[Wiring]:
+    """Run a step. `OpsError` becomes a `Failure` after its lines were shown; an interruption undoes what this run
+    began (when it could hold a lease) and ends every program that it started."""
+    w = wire_for(context.run_id)
     try:
         yield w
-        if concludes:
-            _open.pop(context.run_id, None)
     except OpsError as error:
         raise failure(context, w, error) from None
-    except (dg.Failure, GeneratorExit):
+    except dg.Failure:
         raise
     except Exception as error:  # a defect of ours: one line for people, the trace for the file
-        append(context.run_id, traceback.format_exc())
+        path = log_file(context.run_id)
         sentence = OpsError(
-            f"unexpected {type(error).__name__} in {context.op.name}: {error}",
-            remedy=f"please report it with {log_file(context.run_id)}",
+            f"unexpected {type(error).__name__} in {context.op.name}: {error}", remedy=f"please report it with {path}"
         )
+        append(context.run_id, traceback.format_exc())
         raise failure(context, w, sentence) from None
     except BaseException:
-        w.progress.say("· told to end: undoing what this run began", style="red")
+        w.progress.say("✗ told to end; undoing what this run began", style="red")
+        if leased:
+            with contextlib.suppress(OpsError):
+                pipeline.interrupt(w, environment(context, w))
         end_all()
-        undo(context.run_id)
-        w.progress.say(
-            f"✗ {context.job_name} was told to end before it was done; what it began is undone", style="red"
-        )
-        w.progress.say(f"  everything that was logged: {log_file(context.run_id)}")
         raise
-    finally:
-        if not _supervised and context.run_id in _open and _failed():
-            undo(context.run_id)
 
 
-def _failed() -> bool:
-    import sys
-
-    return sys.exc_info()[0] is not None
-
-
-def failure(context: Context, w: Wiring, error: OpsError) -> dg.Failure:
+def failure(context: dg.AssetExecutionContext | dg.OpExecutionContext, w: Wiring, error: OpsError) -> dg.Failure:
     """Show the error so that its cause is among the last lines of the console."""
-    first, *more = [line for text in error.lines() for line in text.splitlines()] or ["no cause was given"]
-    remedy = [more.pop()] if error.remedy and more else []
-    for line in more:
+    *rest, first = [*reversed(error.lines()[1:]), error.message]
+    for line in reversed(rest):
         w.progress.say(line)
     w.progress.say(f"✗ {context.job_name} failed: {first}", style="bold red")
-    for line in remedy:
-        w.progress.say(line)
     w.progress.say(f"  everything that was logged: {log_file(context.run_id)}")
     return dg.Failure(
         description=redact("\n".join(error.lines())),

@@ -30,6 +30,8 @@ def private(tmp_path: Path) -> Iterator[BareEngine]:
         yield engine
     finally:
         engine.stop()
+        # A killed daemon leaves its data folder mounted on itself.
+        subprocess.run(["umount", str(engine.home / "docker")], capture_output=True, check=False)
         shutil.rmtree(runtime, ignore_errors=True)
 
 

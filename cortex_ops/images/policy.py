@@ -72,7 +72,7 @@ def content_findings(engine: Engine, store: Store, reference: str) -> Iterator[s
     for entry in (info.get("Config") or {}).get("Env") or []:
         if _WORD.search(entry) and not _PATHS.search(entry):
             yield f"its environment sets {entry.partition('=')[0]}"
-    for layer in engine.guard(api.history, reference):
+    for layer in _history(engine, reference):
         made = str(layer.get("CreatedBy") or "")
         match = _WORD.search(made)
         if match and not _PATHS.search(match[0]):
@@ -92,9 +92,25 @@ def content_findings(engine: Engine, store: Store, reference: str) -> Iterator[s
             yield from json.loads(known)
 
 
+def _history(engine: Engine, reference: str) -> list[dict[str, Any]]:
+    """The engine's own account; an image that was exported from the cache has none until it is unpacked, so its
+    configuration in the archive is read as well (`_layer`)."""
+    from docker.errors import NotFound
+
+    try:
+        return list(engine.guard(engine.client.api.history, reference))
+    except NotFound:
+        return []
+
+
 def _layer(body: Any) -> Iterator[str]:
     head = body.read(4)
     if head[:1] == b"{":
+        document = json.loads(head + body.read())
+        for entry in document.get("history") or []:
+            match = _WORD.search(str(entry.get("created_by") or ""))
+            if match and not _PATHS.search(match[0]):
+                yield f"its history shows a value for {match[0].partition('=')[0]}"
         return
     stream: Any = _Prefixed(head, body)
     if head[:2] == b"\x1f\x8b":

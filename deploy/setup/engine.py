@@ -93,9 +93,12 @@ class BareEngine:
         return self._daemon("dockerd", ("--config-file", str(self.home / "daemon.json")), "usr/sbin/dockerd")
 
     def _daemon(self, name: str, arguments: tuple[str, ...], program: str) -> Daemon:
+        # Even with `bridge: none` dockerd removes a docker0 that it finds, which is the shared engine's: an isolated
+        # one gets a network namespace of its own.
+        apart = ("unshare", "--net") if self.isolated else ()
         return Daemon(
             name,
-            (str(self.cache / "newer" / program), *arguments),
+            (*apart, str(self.cache / "newer" / program), *arguments),
             self.runtime / f"{name}.pid",
             self.home / f"{name}.log",
             self.path,

@@ -128,6 +128,8 @@ class BareEngine:
             "pidfile": f"{self.runtime}/dockerd-own.pid",
             "hosts": [self.host],
             "containerd": str(socket_path),
+            # The engine's own pools hold about thirty networks; one environment has six.
+            "default-address-pools": [{"base": "172.24.0.0/13", "size": 24}],
             "builder": {"gc": {"enabled": True, "defaultKeepStorage": "12GB"}},
         }
         if self.mirror:

@@ -10,9 +10,13 @@ import warnings
 
 import dagster as dg
 
-from cortex_ops.defs import assets, backups, jobs
-from cortex_ops.defs.automation import schedules
-from cortex_ops.defs.step import WireFor, default_wire
+from cortex_ops import pipeline
+from cortex_ops.defs import backups, images, jobs, release
+from cortex_ops.defs.console import keep_terminal, speak_plainly
+from cortex_ops.defs.executor import supervised_executor
+from cortex_ops.defs.schedules import schedules
+from cortex_ops.defs.seam import Seam, Steps, WireFor, wiring_of
+from cortex_ops.defs.sensors import sensors
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.stack.environments import deployed
@@ -26,45 +30,55 @@ for _category in (dg.PreviewWarning, dg.BetaWarning):
 def build_definitions(
     *,
     settings: Settings | None = None,
-    wire_for: WireFor = default_wire,
+    wire_for: WireFor | None = None,
+    steps: Steps = pipeline,
     executor: dg.ExecutorDefinition | None = None,
     crons: dict[str, str] | None = None,
 ) -> dg.Definitions:
-    """Everything on the page. Raises `StackError` for a broken stack file."""
-    stack = load_stack((settings or load_settings()).stack_file)
-    envs = dg.StaticPartitionsDefinition(deployed(stack))
-    graph: list[dg.AssetsDefinition] = [
-        assets.source_asset(wire_for),
-        assets.image_assets(stack, wire_for),
-        assets.manifest_asset(stack, envs, wire_for),
-        assets.rollout_assets(stack, envs, wire_for),
-        assets.tests_asset(stack, envs, wire_for),
-        assets.release_asset(envs, wire_for),
-    ]
-    if stack.backup is not None:
-        graph += backups.backup_assets(stack, envs, wire_for)
+    """Everything on the page. `crons` overrides schedules by job. Raises `StackError` for a broken stack file."""
+    settings = settings or load_settings()
+    stack = load_stack(settings.stack_file)
+    seam = Seam(
+        stack=stack,
+        environments=dg.StaticPartitionsDefinition(deployed(stack)),
+        wire_for=wire_for or wiring_of(settings),
+        steps=steps,
+        settings=settings,
+    )
     return dg.Definitions(
-        assets=graph,
-        jobs=[*jobs.asset_jobs(envs, stack.backup is not None), *jobs.op_jobs(wire_for, envs)],
-        schedules=schedules(stack, crons),
-        executor=executor or dg.in_process_executor,
+        assets=[
+            images.source_asset(seam),
+            images.image_assets(seam),
+            release.manifest_asset(seam),
+            release.rollout_assets(seam),
+            release.tests_asset(seam),
+            release.release_asset(seam),
+            *backups.backup_assets(seam),
+        ],
+        jobs=[*jobs.asset_jobs(seam), *jobs.op_jobs(seam)],
+        schedules=schedules(seam, crons),
+        sensors=sensors(seam),
+        executor=executor or supervised_executor,
     )
 
 
-def _definitions() -> dg.Definitions:
+def load(*, serving: bool) -> dg.Definitions:
+    """The definitions of this checkout. A broken stack file ends a process that came to do something, with its
+    located errors and exit code 2; a page that is served loads all the same, and shows them."""
+    keep_terminal()
     try:
         return build_definitions()
     except OpsError as error:
         for line in error.lines():
             print(line, file=sys.stderr)
-        if "dev" in sys.argv or "code-server" in sys.argv or "grpc" in sys.argv:
-            # The page should load and say what is wrong, not lose its code location.
-            return _broken(error)
-        sys.exit(error.exit_code)
+        if not serving:
+            sys.exit(error.exit_code)
+        return broken(error)
 
 
-def _broken(error: OpsError) -> dg.Definitions:
-    text = "\n".join(f"- {line}" for line in [error.message, *error.details])
+def broken(error: OpsError) -> dg.Definitions:
+    """One asset that says what is wrong, in the place where people look."""
+    text = "\n".join(f"- `{line.strip()}`" for line in [error.message, *error.details])
 
     @dg.asset(
         key="stack_file_is_broken",
@@ -72,9 +86,11 @@ def _broken(error: OpsError) -> dg.Definitions:
         description=f"The stack file does not load:\n\n{text}\n\nCorrect it and reload this location.",
     )
     def stack_file_is_broken() -> None:
-        raise dg.Failure(description=text)
+        raise dg.Failure(description="\n".join(error.lines()), allow_retries=False)
 
     return dg.Definitions(assets=[stack_file_is_broken])
 
 
-defs = _definitions()
+if sys.argv[1:3] == ["job", "execute"]:
+    sys.excepthook = speak_plainly(sys.excepthook)
+defs = load(serving=sys.argv[1:3] in (["api", "grpc"], ["code-server", "start"]))

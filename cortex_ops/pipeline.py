@@ -241,6 +241,13 @@ def render(w: Wiring, env: str) -> RenderStep:
     )
 
 
+def preflight(w: Wiring, env: str) -> list[str]:
+    """All that would make the rollout fail and can be known before anything is changed; one sentence each."""
+    renderer = Renderer(w, env, _inputs(w))
+    versions, _ = renderer.secrets()
+    return w.target(env).preflight(renderer.place(Placement(seq=0, slot="a"), versions))
+
+
 def _diff(w: Wiring, env: str, placed: Placed, renderer: Renderer) -> str:
     """Markdown of what differs from the live release's rendering; secrets are not in renderings at all."""
     import difflib

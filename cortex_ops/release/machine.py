@@ -330,7 +330,12 @@ class Releaser:
     # -- undoing -------------------------------------------------------------------------------------------
     def _undo(self, intent: Intent, error: BaseException, timings: dict[str, float]) -> None:
         """Roll back because of `error`. When even that fails, the intent stays open for `settle`."""
-        cause = error.message if isinstance(error, OpsError) else f"{type(error).__name__}: {error}".strip(": ")
+        if isinstance(error, OpsError):
+            cause = error.message
+        elif isinstance(error, Exception):
+            cause = f"{type(error).__name__}: {error}".strip(": ")
+        else:
+            cause = "the run was told to end"
         try:
             self._roll_back(intent, cause, timings)
         except Exception as second:

@@ -1,0 +1,188 @@
+"""From images to what is live: rendering, candidate, verdict, release; partitioned by environment, checks too.
+
+Nothing is passed through Dagster: a step finds what the one before it left under the run's id in the store.
+Gates before the first change block. The verdict does not: the release step acts on it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from cortex_ops.defs import metadata as md
+from cortex_ops.defs.images import image_key, image_names
+from cortex_ops.defs.seam import Seam
+from cortex_ops.defs.step import environment, failure, running
+from cortex_ops.kernel.clock import iso
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.names import asset_name
+from cortex_ops.stack.schema import Stack
+
+MANIFESTS = dg.AssetKey(["manifests", "compose"])
+TESTS = dg.AssetKey("integration_tests")
+RELEASE = dg.AssetKey("release")
+
+
+def rollout_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["rollout", asset_name(name)])
+
+
+def rolled_out(stack: Stack) -> list[str]:
+    return [name for name, service in stack.services.items() if not service.optional]
+
+
+def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="manifests",
+        group_name="manifests",
+        partitions_def=seam.environments,
+        specs=[
+            dg.AssetSpec(
+                MANIFESTS,
+                deps=[image_key(name) for name in image_names(seam.stack)],
+                kinds={"yaml", "docker"},
+                description="The compose files of the environment, and how they differ from what is live.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "policy",
+                asset=MANIFESTS,
+                partitions_def=seam.environments,
+                blocking=True,
+                description="What may run at all, judged on the rendering.",
+            ),
+            dg.AssetCheckSpec(
+                "preflight",
+                asset=MANIFESTS,
+                partitions_def=seam.environments,
+                blocking=True,
+                description="All that would make the rollout fail and can be known before anything is changed.",
+            ),
+        ],
+    )
+    def manifests(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with running(context, seam) as w:
+            env = environment(context, seam, w)
+            step = seam.steps.render(w, env)
+            yield dg.MaterializeResult(MANIFESTS, metadata=md.of_rendering(step))
+            found = {"policy": list(step.findings), "preflight": seam.steps.preflight(w, env)}
+            for name, findings in found.items():
+                yield dg.AssetCheckResult(
+                    passed=not findings,
+                    check_name=name,
+                    asset_key=MANIFESTS,
+                    metadata={"findings": md.points(findings)},
+                )
+            for name, findings in found.items():
+                if findings:
+                    raise OpsError(f"{name} of {env}: {findings[0]}", details=findings[1:])
+
+    return manifests
+
+
+def rollout_assets(seam: Seam) -> dg.AssetsDefinition:
+    names = rolled_out(seam.stack)
+
+    @dg.multi_asset(
+        name="rollout",
+        group_name="release",
+        partitions_def=seam.environments,
+        specs=[
+            dg.AssetSpec(
+                rollout_key(name),
+                deps=[MANIFESTS],
+                kinds={"docker"},
+                description=f"{name} of the candidate, started beside the running release and ready.",
+            )
+            for name in names
+        ],
+    )
+    def rollout(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with running(context, seam, begins=True) as w:
+            step = seam.steps.rollout(w, environment(context, seam, w))
+            for name in names:
+                yield dg.MaterializeResult(rollout_key(name), metadata=md.of_rollout(step, name))
+
+    return rollout
+
+
+def tests_asset(seam: Seam) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="integration_tests",
+        group_name="release",
+        partitions_def=seam.environments,
+        specs=[
+            dg.AssetSpec(
+                TESTS,
+                deps=[rollout_key(name) for name in rolled_out(seam.stack)],
+                description="The integration tests' verdict on the candidate, before any user reaches it.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "verdict",
+                asset=TESTS,
+                partitions_def=seam.environments,
+                description="Does not block: the release step acts on it, by promoting or rolling back.",
+            )
+        ],
+    )
+    def integration_tests(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with running(context, seam, begins=True) as w:
+            began = iso(w.clock.now())
+            verdict = seam.steps.integration_tests(w, environment(context, seam, w))
+            yield dg.MaterializeResult(TESTS, metadata=md.of_verdict(verdict, began))
+            yield dg.AssetCheckResult(
+                passed=verdict.passed,
+                check_name="verdict",
+                asset_key=TESTS,
+                metadata={"cause": verdict.cause or "—", "infrastructure": verdict.infrastructure},
+            )
+
+    return integration_tests
+
+
+def release_asset(seam: Seam) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="release",
+        group_name="release",
+        partitions_def=seam.environments,
+        specs=[
+            dg.AssetSpec(
+                RELEASE,
+                deps=[TESTS],
+                description="What is live: promoted by one switch on a passed verdict, otherwise rolled back.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "live_and_tested",
+                asset=RELEASE,
+                partitions_def=seam.environments,
+                description="It serves, it passed its tests, and both are recorded.",
+            )
+        ],
+    )
+    def release(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with running(context, seam, begins=True, concludes=True) as w:
+            env = environment(context, seam, w)
+            step = seam.steps.release(w, env)
+            yield dg.AssetCheckResult(
+                passed=step.ok,
+                check_name="live_and_tested",
+                asset_key=RELEASE,
+                metadata={"cause": step.outcome.cause or "—", "serves": f"r{step.outcome.serves}"},
+            )
+            if not step.ok:
+                raise failure(context, w, OpsError(step.message, remedy=rejected_remedy(env)))
+            w.progress.say(f"✓ {step.message}", style="bold green")
+            for name, url in step.endpoints.items():
+                w.progress.say(f"  {name}: {url}")
+            yield dg.MaterializeResult(RELEASE, metadata=md.of_release(step))
+
+    return release
+
+
+def rejected_remedy(env: str) -> str:
+    return f"correct the cause and release again; `cortex-ops history -e {env}` lists what happened"

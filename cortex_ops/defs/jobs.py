@@ -64,22 +64,23 @@ def asset_jobs(seam: Seam) -> list[Any]:
 
 
 def op_jobs(seam: Seam) -> list[dg.JobDefinition]:
+    ops = {"rollback": _rollback(seam), "health": _health(seam), "upkeep": _upkeep(seam)}
     return [
-        dg.GraphDefinition(name=op.name, node_defs=[op]).to_job(
-            name=op.name,
+        dg.GraphDefinition(name=name, node_defs=[op]).to_job(
+            name=name,
             description=op.description,
-            config=partitioned(seam, op.name),
+            config=partitioned(seam, name),
         )
-        for op in (_rollback(seam), _health(seam), _upkeep(seam))
+        for name, op in ops.items()
     ]
 
 
 def _rollback(seam: Seam) -> dg.OpDefinition:
     @dg.op(
-        name="rollback",
+        name="roll_back",
         description=f"Bring an earlier promoted release back: the one before the live one, or tag `{TO}`.",
     )
-    def rollback(context: dg.OpExecutionContext) -> None:
+    def roll_back(context: dg.OpExecutionContext) -> None:
         with running(context, seam, begins=True, concludes=True) as w:
             env = environment(context, seam, w)
             wanted = context.run.tags.get(TO, "0")
@@ -95,12 +96,12 @@ def _rollback(seam: Seam) -> dg.OpDefinition:
                 )
             )
 
-    return rollback
+    return roll_back
 
 
 def _health(seam: Seam) -> dg.OpDefinition:
-    @dg.op(name="health", description="Is it healthy, as deployed, from outside?")
-    def health(context: dg.OpExecutionContext) -> None:
+    @dg.op(name="look", description="Is it healthy, as deployed, from outside?")
+    def look(context: dg.OpExecutionContext) -> None:
         with running(context, seam) as w:
             env = environment(context, seam, w)
             step = seam.steps.health(w, env)
@@ -112,12 +113,12 @@ def _health(seam: Seam) -> dg.OpDefinition:
                 first = f"{bad[0].object}: {bad[0].message}" if bad else "no finding says why"
                 raise OpsError(f"{env} is not healthy: {first}", remedy=bad[0].remedy if bad else "")
 
-    return health
+    return look
 
 
 def _upkeep(seam: Seam) -> dg.OpDefinition:
-    @dg.op(name="upkeep", description="Settle, end bakes, remove what nothing retained needs; old runs too.")
-    def upkeep(context: dg.OpExecutionContext) -> None:
+    @dg.op(name="tidy", description="Settle, end bakes, remove what nothing retained needs; old runs too.")
+    def tidy(context: dg.OpExecutionContext) -> None:
         with running(context, seam, begins=True, concludes=True) as w:
             env = environment(context, seam, w)
             step = seam.steps.upkeep(w, env)
@@ -131,4 +132,4 @@ def _upkeep(seam: Seam) -> dg.OpDefinition:
             if step.problems:
                 raise OpsError(step.problems[0], details=step.problems[1:])
 
-    return upkeep
+    return tidy

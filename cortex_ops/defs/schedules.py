@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -40,16 +40,14 @@ def _schedule(job: str, cron: str, seam: Seam) -> dg.ScheduleDefinition:
 
 
 def _requests(job: str, names: list[str], seam: Seam) -> Callable[[dg.ScheduleEvaluationContext], Any]:
-    def execution(context: dg.ScheduleEvaluationContext) -> Any:
+    def execution(context: dg.ScheduleEvaluationContext) -> Iterator[Any]:  # a list would be refused at the tick
         w = seam.look()
         live = [name for name in names if w.history(name).live() is not None]
         if not live:
-            return dg.SkipReason("no environment has a live release yet")
+            yield dg.SkipReason("no environment has a live release yet")
         moment = context.scheduled_execution_time.strftime("%Y%m%dT%H%M")
-        extra = [{CHANGES: name} if job in CHANGING else {} for name in live]
-        return [
-            dg.RunRequest(run_key=f"{name}-{moment}", tags={PARTITION: name, **tags})
-            for name, tags in zip(live, extra, strict=True)
-        ]
+        for name in live:
+            turn = {CHANGES: name} if job in CHANGING else {}
+            yield dg.RunRequest(run_key=f"{name}-{moment}", tags={PARTITION: name, **turn})
 
     return execution

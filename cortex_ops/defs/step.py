@@ -49,7 +49,7 @@ def running(context: Context, seam: Seam, *, begins: bool = False, concludes: bo
     A step that `begins` may take the environment's lease: from then on the run has something to undo, until one
     that `concludes` has ended well.
     """
-    run_id, env = context.run_id, context.run.tags.get(PARTITION, "")
+    run_id, env = context.run.run_id, context.run.tags.get(PARTITION, "")
     w = seam.wire_for(run_id)
     runs.stamp(context.instance, run_id)
     if begins and env:
@@ -66,7 +66,7 @@ def running(context: Context, seam: Seam, *, begins: bool = False, concludes: bo
         append(run_id, traceback.format_exc())
         transaction.step_failed(run_id)
         sentence = OpsError(
-            f"unexpected {type(error).__name__} in {context.op.name}: {error}",
+            f"unexpected {type(error).__name__} in {_op(context)}: {error}",
             remedy=f"please report it with {log_file(run_id)}",
         )
         raise failure(context, w, sentence) from None
@@ -81,6 +81,11 @@ def running(context: Context, seam: Seam, *, begins: bool = False, concludes: bo
         transaction.conclude(run_id)
 
 
+def _op(context: Context) -> str:
+    inner = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+    return str(inner.op.name)
+
+
 def failure(context: Context, w: Wiring, error: OpsError) -> dg.Failure:
     """Show the error so that its cause is among the last lines of the console."""
     first, *more = [line for text in error.lines() for line in text.splitlines()] or ["no cause was given"]
@@ -90,7 +95,7 @@ def failure(context: Context, w: Wiring, error: OpsError) -> dg.Failure:
     w.progress.say(f"✗ {context.job_name} failed: {first}", style="bold red")
     for line in remedy:
         w.progress.say(line)
-    w.progress.say(f"  everything that was logged: {log_file(context.run_id)}")
+    w.progress.say(f"  everything that was logged: {log_file(context.run.run_id)}")
     return dg.Failure(
         description=redact("\n".join(error.lines())),
         metadata={"cause": redact(error.message), "remedy": redact(error.remedy or "—")},

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -50,8 +48,9 @@ def record(env: str = "local", seq: int = 1, *, run: str = "elsewhere", state: s
 class StandInSteps:
     """`folder` holds `script.json` (what to do) and `calls` (one `step environment` a line).
 
-    Script: `fail` step → sentence, `defect` step → text of a bare exception, `hang` and `terminate` are lists of
-    steps, `findings` (preflight or policy), `policy` (of the images), `verdict` (a cause), `noop`.
+    Script: `fail` step → sentence, `defect` step → text of a bare exception, `hang` a list of
+    steps, `findings` (preflight or policy), `policy` (of the images), `verdict` (a cause), `noop`,
+    `slow_interrupt` (seconds).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,9 +76,6 @@ class StandInSteps:
         with (self.folder / "calls").open("a") as stream:
             stream.write(f"{name} {env}".strip() + "\n")
         script = self.read()
-        if name in script.get("terminate", []):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(10)
         if name in script.get("hang", []):
             time.sleep(120)
         if name in script.get("defect", {}):
@@ -165,7 +161,10 @@ class StandInSteps:
         return []
 
     def interrupt(self, w: Wiring, env: str) -> None:
-        self._step("interrupt", env)
+        script = self._step("interrupt", env)
+        if pause := script.get("slow_interrupt"):
+            time.sleep(pause)
+            self._step("interrupted", env)
 
     def health(self, w: Wiring, env: str) -> HealthStep:
         script = self._step("health", env)

@@ -1,7 +1,7 @@
 """Runs every part of the test suite in order, prints the time of each, and judges the counts.
 
-`python -m tests.support.run [part …]`. A skipped or deselected test outside the allowed list is a failure, and
-so is a part that executed fewer tests than its committed minimum: a suite that silently shrinks proves nothing.
+`python -m tests.support.run [part …]`. A skipped or deselected test is a failure, and so is a part that executed
+fewer tests than its committed minimum: a suite that silently shrinks proves nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ PARTS = (
     Part("conformance", ("tests/conformance",), 10),
     Part("integration", ("tests/integration",), 30),
     Part("faults", ("tests/faults",), 15),
+    Part("pages", ("tests/pages",), 5),
 )
 
 

@@ -52,7 +52,7 @@ def _look(engine: Engine, labels: list[str]) -> list[Seen]:
     found = []
     for row in engine.guard(api.containers, all=True, filters={"label": labels}):
         try:
-            found.append(_seen(engine.guard(api.inspect_container, row["Id"])))
+            found.append(seen_from(engine.guard(api.inspect_container, row["Id"])))
         except NotFound:  # it went while we looked
             continue
     return sorted(found, key=lambda seen: seen.name)
@@ -73,7 +73,8 @@ def _env(items: list[str] | None) -> dict[str, str]:
     return dict(item.partition("=")[::2] for item in items or [])
 
 
-def _seen(c: dict[str, Any]) -> Seen:
+def seen_from(c: dict[str, Any]) -> Seen:
+    """`c` is the answer of the engine to `GET /containers/ID/json`."""
     state, config = c["State"], c["Config"]
     labels = config.get("Labels") or {}
     health = state.get("Health") or {}
@@ -86,7 +87,7 @@ def _seen(c: dict[str, Any]) -> Seen:
         labels=labels,
         image_id=c["Image"],
         status=state["Status"],
-        health=health.get("Status", "") if health.get("Status") != "none" else "",
+        health=_health(state, (config.get("Healthcheck") or {}).get("Retries") or 3),
         restarts=c.get("RestartCount", 0),
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
@@ -95,6 +96,16 @@ def _seen(c: dict[str, Any]) -> Seen:
         probe=str(probes[-1].get("Output", "")).strip()[-300:] if probes else "",
         fields=_fields(c),
     )
+
+
+def _health(state: dict[str, Any], retries: int) -> str:
+    """The engine calls a container unhealthy whenever its health monitor stops, so also between two starts of one
+    that crashes. Here only a running container is unhealthy, and only after as many failed checks as it may have."""
+    health = state.get("Health") or {}
+    status = health.get("Status", "none")
+    if status == "none" or not state.get("Running") or state.get("Restarting"):
+        return ""
+    return "starting" if status == "unhealthy" and health.get("FailingStreak", 0) < retries else status
 
 
 def _fields(c: dict[str, Any]) -> Fields:

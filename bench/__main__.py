@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bench.cases
-from bench.harness import Case, Row, as_json, machine, measure
+from bench.harness import Case, Row, Trial, Tried, as_json, attempt, machine, measure
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def all_cases() -> list[tuple[str, Case]]:
+def all_cases() -> list[tuple[str, Case | Trial]]:
     found = []
     for module in pkgutil.iter_modules(bench.cases.__path__):
         cases = importlib.import_module(f"bench.cases.{module.name}").cases()
@@ -24,12 +24,21 @@ def all_cases() -> list[tuple[str, Case]]:
     return found
 
 
-def line(row: Row) -> str:
+def line(row: Row | Tried) -> str:
+    if isinstance(row, Tried):
+        figures = ", ".join(f"{k} {f'{v:.3f}' if isinstance(v, float) else v}" for k, v in row.figures.items())
+        return f"{row.name}: {figures}; target {row.target}: {row.verdict}"
     raw = f"{row.raw_wall:9.3f}" if row.raw_wall is not None else f"{'—':>9}"
     return (
         f"{row.name:<34}{row.ours_wall:9.3f}{raw}  {row.median:8.3f} [{row.low:.3f}, {row.high:.3f}]"
         f"  {row.target:<22}{row.verdict}"
     )
+
+
+def say(text: str) -> None:
+    """Where the row is; over itself on a terminal, else as lines."""
+    end = "" if sys.stderr.isatty() else "\n"
+    print(f"\r{text}\033[K" if not end else text, end=end, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -43,12 +52,16 @@ def main() -> int:
         print(f"no such case; there are {', '.join(sorted({m for m, _ in all_cases()}))}", file=sys.stderr)
         return 2
     print(f"{'row':<34}{'ours s':>9}{'raw s':>9}  {'median':>8} 95 % interval   target")
-    by_module: dict[str, list[Row]] = {}
+    by_module: dict[str, list[Row | Tried]] = {}
     for module, case in chosen:
-        if args.pairs:
-            case.pairs = args.pairs
-        row = measure(case, lambda text: print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True))
-        print("\r\033[K", end="", file=sys.stderr)
+        row: Row | Tried
+        if isinstance(case, Trial):
+            row = attempt(case, say)
+        else:
+            case.pairs = args.pairs or case.pairs
+            row = measure(case, say)
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
         print(line(row), flush=True)
         by_module.setdefault(module, []).append(row)
     args.results.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,18 @@ class Case:
     pairs: int = 15
     cpu: bool = False  # judge CPU seconds instead of wall seconds
     prepare: Side = lambda: None
+    before: Side = lambda: None  # before each timed run of either side, untimed
     finish: Side = lambda: None
+    note: str = ""
+
+
+@dataclass
+class Trial:
+    """A row that is one long experiment and no pair: it returns whether its target was met, and its figures."""
+
+    name: str
+    target: str
+    run: Callable[[Callable[[str], None]], tuple[bool, dict[str, Any]]]
     note: str = ""
 
 
@@ -42,6 +53,15 @@ class Case:
 class Sample:
     wall: float
     cpu: float
+
+
+@dataclass
+class Tried:
+    name: str
+    verdict: str
+    target: str
+    figures: dict[str, Any]
+    note: str = ""
 
 
 @dataclass
@@ -59,7 +79,6 @@ class Row:
     pairs: int
     raw_command: str
     note: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def cpu_seconds() -> float:
@@ -88,6 +107,9 @@ def measure(case: Case, say: Callable[[str], None]) -> Row:
         for number in range(case.pairs):
             first_ours = number % 2 == 0
             for ours_turn in (first_ours, not first_ours):
+                if not ours_turn and case.raw is None:
+                    continue
+                case.before()
                 if ours_turn:
                     ours.append(timed(case.ours))
                 elif case.raw is not None:
@@ -119,6 +141,11 @@ def measure(case: Case, say: Callable[[str], None]) -> Row:
         raw_command=case.raw_command,
         note=case.note,
     )
+
+
+def attempt(trial: Trial, say: Callable[[str], None]) -> Tried:
+    met, figures = trial.run(say)
+    return Tried(trial.name, "ok" if met else "over target", trial.target, figures, trial.note)
 
 
 def judge(case: Case, low: float, high: float) -> str:
@@ -162,5 +189,5 @@ def machine() -> dict[str, Any]:
     }
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: Row | Tried) -> dict[str, Any]:
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(row).items()}

@@ -20,14 +20,16 @@ from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.redact import redact
 from cortex_ops.kernel.settings import load_settings
 
-# Dagster points file descriptor 2 at a file while steps run. The terminal is kept here, before it does.
+# Dagster points file descriptor 2 at a file while steps run, and copies that file to the console by a process of its
+# own, which it may end before the last lines. So `dagster job execute` writes to the console itself.
 _terminal: TextIO | None = None
 
 
 def keep_terminal() -> None:
-    """Remember the terminal, when standard error is one; called once, when the definitions are loaded."""
+    """Remember the console of a terminal or of `dagster job execute`; called when the definitions are loaded."""
     global _terminal
-    if _terminal is None and sys.stderr.isatty():
+    executes = sys.argv[1:3] == ["job", "execute"]
+    if _terminal is None and (executes or sys.stderr.isatty()):
         _terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from cortex_ops.kernel.collector import collector_paused
+
 _PLAIN_KEY = re.compile(r"^[A-Za-z][A-Za-z0-9_./-]*$")
 _TRAPS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -41,6 +43,12 @@ def to_yaml(value: Any) -> str:
     return yaml.dump(
         _keyed(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False
     )
+
+
+@collector_paused()
+def read_yaml(text: str) -> Any:
+    """What `to_yaml` wrote."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _keyed(value: Any) -> Any:

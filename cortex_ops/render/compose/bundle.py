@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cortex_ops.kernel.collector import collector_paused
 from cortex_ops.kernel.values import Bundle, Placement
 from cortex_ops.render.compose.common import RenderInputs, escape
 from cortex_ops.render.compose.edge import edge_document, haproxy_config
@@ -16,6 +17,7 @@ __all__ = ["RenderInputs", "render_compose"]
 NEUTRAL = Placement(seq=0, slot="a")
 
 
+@collector_paused()
 def render_compose(inputs: RenderInputs, placement: Placement = NEUTRAL) -> Bundle:
     """Pure. At the neutral placement the bundle's hash is the release's identity."""
     stores, edge = stores_document(inputs), edge_document(inputs)

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock
 from cortex_ops.kernel.errors import DeadlineError, OpsError
@@ -22,6 +20,7 @@ from cortex_ops.kernel.process import Completed
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Change, ImageLock, Placed
+from cortex_ops.render.yaml_output import read_yaml
 from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_arguments
 from cortex_ops.targets.compose.expected import Expected, compare, expected
 from cortex_ops.targets.compose.lease import ComposeLease
@@ -71,9 +70,8 @@ class ComposeTarget:
         return folder
 
     def _document(self, placed: Placed, part: str) -> dict[str, Any]:
-        return yaml.load(
-            placed.bundle.files[f"{part}/compose.yaml"], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        document: dict[str, Any] = read_yaml(placed.bundle.files[f"{part}/compose.yaml"])
+        return document
 
     def _compose(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from cortex_ops.acceptance.run import run_tests
 from cortex_ops.kernel.errors import RefusedError
 from cortex_ops.kernel.values import Verdict
 from tests.support.engine import docker
-from tests.support.sample import sample_project
+from tests.support.sample import commit, sample_project
 from tests.support.tiny import Tiny
 
 # Stopping a part must fail the test that is named after what the part does (tests/integration/README.md there).
@@ -144,3 +145,43 @@ def test_a_breaking_migration_is_refused_before_anything_changes(sample: Tiny) -
         schema = sample.monorepo / "apps" / "cortex-os" / "schema.json"
         schema.write_text(json.dumps({**json.loads(schema.read_text()), "max": int(path.name[:4]) - 1}))
     assert sample.wire().history("local").sequences() == before
+
+
+def test_production_takes_what_another_environment_proved_and_never_builds(sample: Tiny) -> None:
+    from tests.support.tiny import free_port
+
+    w = sample.wire()
+    folder = sample.root / ".cortex" / "secrets" / "local"
+    change = {
+        "production": {
+            "target": "compose",
+            "protected": True,
+            "from": "local",
+            "secrets_folder": str(folder),
+            "ports": {"api": str(free_port()), "cortex-web": str(free_port())},
+            "overrides": {n: {"replicas": 1} for n in ("cortex-os", "api", "cortex-web")},
+        }
+    }
+    sample.stack({"environments": {"production": None}})
+    sample.stack({"environments": change})
+    # A release of `local` records the stack file with this production in it.
+    (sample.monorepo / "packages" / "agents" / "README.md").write_text("changed\n")
+    commit(sample)
+    released = sample.release("local")
+    assert released.ok
+    (sample.monorepo / "apps" / "api" / "main.mjs").write_text("this would not even parse (\n")
+    step = sample.release("production")
+    assert step.ok
+    assert step.record.intent.lock == released.record.intent.lock
+    assert step.record.intent.promoted_from.startswith("local@")
+    assert w.history("production").live() is not None
+
+
+def test_what_was_built_from_a_dirty_tree_is_refused_where_it_is_protected(sample: Tiny) -> None:
+    before = sample.wire().history("production").sequences()
+    (sample.monorepo / "apps" / "api" / "README.md").write_text("never committed\n")
+    subprocess.run(["git", "checkout", "-q", "apps/api/main.mjs"], cwd=sample.monorepo, check=True)
+    assert sample.release("local").record.intent.dirty
+    with pytest.raises(RefusedError, match="built from a tree with uncommitted changes"):
+        sample.release("production")
+    assert sample.wire().history("production").sequences() == before

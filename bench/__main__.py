@@ -41,6 +41,13 @@ def say(text: str) -> None:
     print(f"\r{text}\033[K" if not end else text, end=end, file=sys.stderr, flush=True)
 
 
+def run_row(case: Case | Trial, pairs: int) -> Row | Tried:
+    if isinstance(case, Trial):
+        return attempt(case, say)
+    case.pairs = pairs or case.pairs
+    return measure(case, say)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("names", nargs="*", help="modules of bench/cases; default: all")
@@ -53,17 +60,16 @@ def main() -> int:
         return 2
     print(f"{'row':<34}{'ours s':>9}{'raw s':>9}  {'median':>8} 95 % interval   target")
     by_module: dict[str, list[Row | Tried]] = {}
-    for module, case in chosen:
-        row: Row | Tried
-        if isinstance(case, Trial):
-            row = attempt(case, say)
-        else:
-            case.pairs = args.pairs or case.pairs
-            row = measure(case, say)
-        if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr)
-        print(line(row), flush=True)
-        by_module.setdefault(module, []).append(row)
+    for module in dict.fromkeys(module for module, _ in chosen):
+        try:
+            for case in (case for name, case in chosen if name == module):
+                row = run_row(case, args.pairs)
+                if sys.stderr.isatty():
+                    print("\r\033[K", end="", file=sys.stderr)
+                print(line(row), flush=True)
+                by_module.setdefault(module, []).append(row)
+        finally:
+            getattr(importlib.import_module(f"bench.cases.{module}"), "close", lambda: None)()
     args.results.mkdir(parents=True, exist_ok=True)
     for module, rows in by_module.items():
         document = {

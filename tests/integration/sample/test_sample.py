@@ -179,8 +179,9 @@ def test_production_takes_what_another_environment_proved_and_never_builds(sampl
 
 def test_what_was_built_from_a_dirty_tree_is_refused_where_it_is_protected(sample: Tiny) -> None:
     before = sample.wire().history("production").sequences()
-    (sample.monorepo / "apps" / "api" / "README.md").write_text("never committed\n")
     subprocess.run(["git", "checkout", "-q", "apps/api/main.mjs"], cwd=sample.monorepo, check=True)
+    server = sample.monorepo / "apps" / "api" / "main.mjs"
+    server.write_text(server.read_text() + "// never committed\n")
     assert sample.release("local").record.intent.dirty
     with pytest.raises(RefusedError, match="built from a tree with uncommitted changes"):
         sample.release("production")

@@ -190,8 +190,8 @@ class Renderer:
         from cortex_ops.stack.load import load_stack_text
 
         self.w, self.env, self.inputs = w, env, inputs
-        recorded = w.store.get(f"stacks/{inputs.stack_hash}.yaml")
-        if recorded is not None and inputs.promoted_from:
+        recorded = w.store.get(f"stacks/{inputs.stack_hash}.yaml") if inputs.promoted_from else None
+        if recorded is not None:
             # What was proven comes from the record; where it goes to is what the file says of that place today.
             old = load_stack_text(recorded.decode(), w.settings.stack_file)
             self.stack = old.model_copy(update={"environments": w.stack.environments, "secrets": w.stack.secrets})

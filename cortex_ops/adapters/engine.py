@@ -7,10 +7,12 @@ here imports it at module level.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortex_ops.adapters.dial import Dialed
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.process import Completed, run
 from cortex_ops.kernel.settings import Settings
@@ -80,10 +82,14 @@ class Engine:
         from docker.errors import DockerException
 
         try:
-            if self.settings.docker_host:
-                client = docker.DockerClient(base_url=self.settings.docker_host, timeout=60)
-            else:
-                client = docker.from_env(timeout=60)
+            env = {**os.environ, **self.env()}
+            how = docker.utils.kwargs_from_env(environment=env)
+            if str(how.get("base_url")).startswith("ssh://"):
+                self._dialed = Dialed(self.argv("system", "dial-stdio"), env)
+                how = {"base_url": self._dialed.host}
+            if tls := how.get("tls"):
+                _only_its_own_certificates(tls)
+            client = docker.DockerClient(**how, timeout=60)
             client.version()
         except DockerException as error:
             raise unreachable(self.settings) from error
@@ -121,6 +127,17 @@ class Engine:
             raise OpsError(f"the engine refused: {error.explanation or error}") from error
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, DockerException) as error:
             raise unreachable(self.settings) from error
+
+
+def _only_its_own_certificates(tls: Any) -> None:
+    """Requests would put REQUESTS_CA_BUNDLE in place of the engine's own authority."""
+    configure = tls.configure_client
+
+    def alone(session: Any) -> None:
+        configure(session)
+        session.trust_env = False
+
+    tls.configure_client = alone
 
 
 def unreachable(settings: Settings) -> OpsError:

@@ -21,9 +21,10 @@ from cortex_ops.kernel.errors import InputError
 class Settings:
     """All paths absolute. `store` is a folder or `s3://bucket/prefix`.
 
-    `docker_host` empty means the docker CLI's own default. `mirror` is `host:port` of a registry that holds
-    copies of docker.io images under the same names. `registry` is a repository prefix that images are pushed
-    to (`host:port/name`), empty to keep them in the engine. `extra` holds `CORTEX_OPS_S3_*` (see `adapters.s3`).
+    `docker_host` empty means the docker CLI's own default; `docker_tls` is the folder of certificates for it.
+    `mirror` is `host:port` of a registry that holds copies of docker.io images under the same names. `registry` is a
+    repository prefix that images are pushed to (`host:port/name`), empty to keep them in the engine. `extra` holds
+    `CORTEX_OPS_S3_*` (see `adapters.s3`).
     """
 
     project: Path
@@ -34,6 +35,7 @@ class Settings:
     docker: str = "docker"
     docker_host: str = ""
     docker_config: str = ""
+    docker_tls: str = ""
     mirror: str = ""
     registry: str = ""
     ca_bundle: str = ""
@@ -47,6 +49,8 @@ class Settings:
         env = {"DOCKER_CLI_HINTS": "false", "BUILDX_GIT_INFO": "false", "COMPOSE_PROGRESS": "plain"}
         if self.docker_host:
             env["DOCKER_HOST"] = self.docker_host
+        if self.docker_tls:
+            env |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": self.docker_tls}
         if self.docker_config:
             env["DOCKER_CONFIG"] = self.docker_config
         return env
@@ -68,6 +72,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
     state = Path(env.get("CORTEX_OPS_STATE", project / ".cortex")).resolve()
     engine = _recorded(state / "engine.json")
     store = env.get("CORTEX_OPS_STORE", "")
+    # For somebody's own engine set-up's folder holds their configuration by link, and the plugins that it lacks.
+    linked = engine.get("config_dir") if engine.get("kind") == "found" else ""
     return Settings(
         project=project,
         state=state,
@@ -76,7 +82,9 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         keys=Path(env.get("CORTEX_OPS_KEYS", state / "keys")).resolve(),
         docker=env.get("CORTEX_OPS_DOCKER", engine.get("docker") or "docker"),
         docker_host=env.get("DOCKER_HOST") or engine.get("host", ""),
-        docker_config=env.get("DOCKER_CONFIG") or engine.get("config_dir") or "",
+        docker_config=linked or env.get("DOCKER_CONFIG") or engine.get("config_dir") or "",
+        # Whoever names another engine by DOCKER_HOST names its certificates with it.
+        docker_tls="" if env.get("DOCKER_HOST") else engine.get("tls") or "",
         mirror=env.get("CORTEX_OPS_MIRROR", engine.get("mirror") or ""),
         registry=env.get("CORTEX_OPS_REGISTRY", "").rstrip("/"),
         ca_bundle=env.get("CORTEX_OPS_CA_BUNDLE", engine.get("ca_bundle") or ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def test_settings_come_from_the_environment_over_what_set_up_recorded(tmp_path: 
     settings = load_settings({"CORTEX_OPS_MIRROR": ""}, cwd=inner)
     assert settings.project == tmp_path and settings.docker_host == "unix:///a.sock" and settings.mirror == ""
     assert load_settings({"CORTEX_OPS_STORE": "s3://b/p"}, cwd=inner).store == "s3://b/p"
+
+
+def test_certificates_and_linked_configuration_belong_to_the_engine_that_set_up_found(tmp_path: Path) -> None:
+    (tmp_path / ".cortex").mkdir()
+    found = {"host": "tcp://far:2376", "tls": "/certs", "config_dir": "/linked", "kind": "found"}
+    (tmp_path / ".cortex" / "engine.json").write_text(json.dumps(found))
+    env = load_settings({"DOCKER_CONFIG": "/own"}, cwd=tmp_path).docker_env()
+    assert (env["DOCKER_TLS_VERIFY"], env["DOCKER_CERT_PATH"], env["DOCKER_CONFIG"]) == ("1", "/certs", "/linked")
+    assert "DOCKER_CERT_PATH" not in load_settings({"DOCKER_HOST": "unix:///b.sock"}, cwd=tmp_path).docker_env()
 
 
 def test_a_broken_record_of_set_up_is_one_sentence(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from deploy.setup import debian, tools
 from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
 from deploy.setup.images import ensure_images
+from deploy.setup.lock import alone
 from deploy.setup.packages import TEST_PACKAGES
 from deploy.setup.shell import SetupError, say, step
 
@@ -26,7 +26,9 @@ def dagster_home() -> None:
     env = PROJECT / ".env"
     lines = [line for line in (env.read_text().splitlines() if env.is_file() else []) if line]
     lines = [line for line in lines if not line.startswith("DAGSTER_HOME=")]
-    env.write_text("\n".join([*lines, f"DAGSTER_HOME={home}"]) + "\n")
+    partial = home / "env.partial"
+    partial.write_text("\n".join([*lines, f"DAGSTER_HOME={home}"]) + "\n")
+    partial.rename(env)
 
 
 def test_tools() -> None:
@@ -35,8 +37,7 @@ def test_tools() -> None:
         debian.ensure(TEST_PACKAGES)
     target = cache_folder() / "bin" / "actionlint"
     if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with step("building actionlint from its Go module (once)"):
+        with alone(cache_folder()), step("building actionlint from its Go module (once)"):
             tools.go_install(cache_folder(), ACTIONLINT, target)
 
 
@@ -55,13 +56,17 @@ def main() -> int:
             return 0
         record = ensure_engine(PROJECT)
         if command in ("all", "images"):
-            ensure_images(PROJECT, json.loads((PROJECT / ".cortex" / "engine.json").read_text()) | record)
+            ensure_images(PROJECT, record)
     except SetupError as error:
         say(f"✗ {error.message}")
         if error.remedy:
             say(f"  → {error.remedy}")
         return 2
+    except OSError as error:
+        say(f"✗ {error.filename or 'set-up'}: {error.strerror or error}")
+        return 2
     except KeyboardInterrupt:
+        say("✗ interrupted; what was half done is done again next time")
         return 130
     return 0
 

@@ -1,4 +1,7 @@
-"""Running programs and saying what happens, before anything is installed."""
+"""Running programs and saying what happens, with the standard library only: it serves before anything is installed.
+
+Plain lines on stderr, the same on a terminal and in a pipe; long steps say every twenty seconds that they go on.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+STILL = 20.0
 
 
 class SetupError(Exception):
@@ -25,13 +32,23 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def step(what: str) -> Iterator[None]:
+    """Say when it begins, that it goes on, and how it ended after how many seconds."""
     say(f"· {what}")
     began = time.monotonic()
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(STILL):
+            say(f"  … {what} ({time.monotonic() - began:.0f} s)")
+
+    threading.Thread(target=tick, daemon=True).start()
     try:
         yield
     except BaseException:
+        ended.set()
         say(f"✗ {what} failed after {time.monotonic() - began:.1f} s")
         raise
+    ended.set()
     say(f"✓ {what} ({time.monotonic() - began:.1f} s)")
 
 
@@ -52,15 +69,59 @@ def run(
             cwd=cwd,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=deadline,
             stdin=subprocess.DEVNULL,
             check=False,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise SetupError(f"{name} is not on this machine") from None
     except subprocess.TimeoutExpired:
         raise SetupError(f"{name} did not end within {deadline:g} s") from None
     if check and done.returncode:
-        tail = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-8:]
-        raise SetupError(f"{' '.join(map(str, argv[:3]))} failed (exit {done.returncode}): " + "\n    ".join(tail))
+        raise _failed(argv, done.returncode, (done.stderr or done.stdout).splitlines())
     return done
+
+
+def stream(
+    argv: Sequence[str | Path],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    deadline: float = 1800,
+) -> None:
+    """Run and hand over each line as it comes; raises `SetupError` with the last ones when it fails."""
+    last: deque[str] = deque(maxlen=40)
+    with subprocess.Popen(
+        [str(a) for a in argv],
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as child:
+        late = threading.Timer(deadline, child.kill)
+        late.start()
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                last.append(line.rstrip())
+                on_line(line.rstrip())
+            code = child.wait()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            too_late = not late.is_alive()
+            late.cancel()
+    if too_late:
+        raise SetupError(f"{Path(str(argv[0])).name} did not end within {deadline:g} s")
+    if code:
+        raise _failed(argv, code, list(last))
+
+
+def _failed(argv: Sequence[str | Path], code: int, lines: Sequence[str]) -> SetupError:
+    tail = [line for line in lines if line.strip()][-8:]
+    return SetupError(f"{' '.join(map(str, argv[:3]))} failed (exit {code}): " + "\n    ".join(tail))

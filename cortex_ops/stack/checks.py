@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
 
 from cortex_ops.kernel.names import asset_name, is_label
+from cortex_ops.stack.contents import VARIABLE, Finding, known, of_services
 from cortex_ops.stack.graph import cycle
 from cortex_ops.stack.located import Key, Located, Problem, dotted
+from cortex_ops.stack.naming import CONTROL_PORT, FIRST_CANDIDATE_PORT
 from cortex_ops.stack.schema import Service, Stack
 
 RESERVED = {"edge", "integration-tests"}
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_INTERPOLATION = re.compile(r"\$\{[^}]*\}")
 
 
-def check(stack: Stack, located: Located) -> list[Problem]:
-    """Every problem of the whole; empty when there is none."""
-    found: list[Problem] = []
-
-    def report(path: Key, what: str, expected: str, *, key: bool = False) -> None:
-        line, column = located.position(path, key=key)
-        found.append(Problem(line, column, dotted(path), what, expected))
-
+def check(stack: Stack, located: Located) -> list[tuple[Key, Problem]]:
+    """Every problem of the whole with the path it is about; empty when there is none."""
+    found: list[tuple[Key, Problem]] = []
     for path, what, expected, key in _all(stack):
-        report(path, what, expected, key=key)
+        line, column = located.position(path, key=key)
+        found.append((path, Problem(line, column, dotted(path), what, expected)))
     return found
-
-
-Finding = tuple[Key, str, str, bool]
 
 
 def _all(stack: Stack) -> Iterator[Finding]:
     yield from _names(stack)
+    yield from _derived_names(stack)
     yield from _references(stack)
-    yield from _paths(stack)
-    yield from _storage(stack)
-    yield from _texts(stack)
+    yield from of_services(stack)
     yield from _environments(stack)
 
 
@@ -71,25 +63,45 @@ def _names(stack: Stack) -> Iterator[Finding]:
             yield ("environments", name), repr(name), "a lower-case name of at most 20 characters", True
 
 
+def _derived_names(stack: Stack) -> Iterator[Finding]:
+    """Names that the tool makes of a service's: jobs, listeners, the proxy's aliases."""
+    made: dict[str, str] = {}
+    for name, service in stack.services.items():
+        if service.migrations is not None:
+            made[f"{name}-migrate"] = f"{name}'s migration"
+        if service.route is not None:
+            made |= {f"{name}-{part}": f"{name}'s part at the proxy" for part in ("a", "b", "none", "candidate")}
+    for group, members in (("services", stack.services), ("stores", stack.stores)):
+        for name in members:
+            if name in made:
+                yield (group, name), repr(name), f"another name: that is what {made[name]} is called", True
+    if "control" in stack.services and stack.services["control"].route is not None:
+        yield ("services", "control"), "'control'", "another name: the proxy's own listener has it", True
+    for name in stack.environments:
+        head, _, tail = name.rpartition("-")
+        if head in stack.environments and re.fullmatch(r"stores|edge|r[0-9]+", tail):
+            yield ("environments", name), repr(name), f"a name that is no part of {head}'s projects", True
+
+
 def _references(stack: Stack) -> Iterator[Finding]:
     callable_ = {*stack.services, *stack.stores, *stack.host_services, "edge"}
     for name, service in stack.services.items():
         base: Key = ("services", name)
         for i, called in enumerate(service.calls):
             if called not in callable_:
-                yield (*base, "calls", i), repr(called), f"one of {_list(callable_)}", False
+                yield (*base, "calls", i), repr(called), f"one of {known(callable_)}", False
             elif called == name:
                 yield (*base, "calls", i), repr(called), "another service than itself", False
         for i, library in enumerate(service.bundles):
             if library not in stack.libraries:
-                yield (*base, "bundles", i), repr(library), f"one of {_list(stack.libraries)}", False
+                yield (*base, "bundles", i), repr(library), f"one of {known(stack.libraries)}", False
         for variable, secret in service.secrets.items():
             yield from _secret(stack, (*base, "secrets", variable), secret)
         if service.migrations is not None and service.migrations.store not in stack.stores:
             yield (
                 (*base, "migrations", "store"),
                 repr(service.migrations.store),
-                f"one of {_list(stack.stores)}",
+                f"one of {known(stack.stores)}",
                 False,
             )
     for name, store in stack.stores.items():
@@ -97,7 +109,7 @@ def _references(stack: Stack) -> Iterator[Finding]:
         if store.kind == "postgres" and not (store.database and store.owner):
             yield ("stores", name), "a postgres store without database and owner", "both", True
     for name, source in stack.secrets.items():
-        if source.from_ == "env" and not _VARIABLE.match(source.variable):
+        if source.from_ == "env" and not VARIABLE.fullmatch(source.variable):
             yield ("secrets", name), repr(source.variable), "the name of an environment variable in `variable`", True
     if stack.tests is not None:
         for variable, secret in stack.tests.secrets.items():
@@ -105,11 +117,11 @@ def _references(stack: Stack) -> Iterator[Finding]:
         routed = {n for n, s in stack.services.items() if s.route}
         for variable, value in stack.tests.env.items():
             if value.startswith("route:") and value.removeprefix("route:") not in routed:
-                yield ("tests", "env", variable), repr(value), f"route: and one of {_list(routed)}", False
+                yield ("tests", "env", variable), repr(value), f"route: and one of {known(routed)}", False
     if stack.backup is not None:
         for i, name in enumerate(stack.backup.stores):
             if name not in stack.stores:
-                yield ("backup", "stores", i), repr(name), f"one of {_list(stack.stores)}", False
+                yield ("backup", "stores", i), repr(name), f"one of {known(stack.stores)}", False
     loop = cycle({n: [c for c in s.calls if c in stack.services] for n, s in stack.services.items()})
     if loop:
         yield ("services", loop[0], "calls"), f"a cycle of calls: {' → '.join(loop)}", "no cycle", False
@@ -117,64 +129,7 @@ def _references(stack: Stack) -> Iterator[Finding]:
 
 def _secret(stack: Stack, path: Key, name: str) -> Iterator[Finding]:
     if name not in stack.secrets:
-        yield path, repr(name), f"one of the secrets {_list(stack.secrets)}", False
-
-
-def _paths(stack: Stack) -> Iterator[Finding]:
-    def inside(path: Key, text: str) -> Iterator[Finding]:
-        if not text or text.startswith("/") or ".." in PurePosixPath(text).parts:
-            yield path, repr(text), "a path inside the monorepo", False
-
-    for name, library in stack.libraries.items():
-        yield from inside(("libraries", name, "path"), library.path)
-    for name, service in stack.services.items():
-        yield from inside(("services", name, "path"), service.path)
-        yield from inside(("services", name, "build", "dockerfile"), service.build.dockerfile)
-        for i, path in enumerate(service.writable):
-            if not path.startswith("/") or path == "/":
-                yield ("services", name, "writable", i), repr(path), "an absolute path below /", False
-        for i, argument in enumerate(service.probes.command[:1]):
-            if not argument:
-                yield ("services", name, "probes", "command", i), "an empty word", "a program", False
-
-
-def _storage(stack: Stack) -> Iterator[Finding]:
-    for name, service in stack.services.items():
-        many = service.replicas > 1 or service.scale is not None
-        for i, volume in enumerate(service.volumes):
-            if many and not volume.shared:
-                yield (
-                    ("services", name, "volumes", i),
-                    "a volume for one writer on a service with several replicas",
-                    "`shared: true`, one replica, or state kept in a store",
-                    False,
-                )
-        if service.scale is not None and service.scale.min > service.scale.max:
-            yield ("services", name, "scale", "min"), str(service.scale.min), f"at most {service.scale.max}", False
-
-
-def _texts(stack: Stack) -> Iterator[Finding]:
-    def values(base: Key, env: dict[str, str]) -> Iterator[Finding]:
-        for key, value in env.items():
-            path = (*base, key)
-            if not _VARIABLE.match(key):
-                yield path, repr(key), "a variable name of letters, digits and _", True
-            if "\n" in value or "\r" in value:
-                yield path, "a value of several lines", "one line; give a key or certificate as a secret", False
-            if "\0" in value:
-                yield path, "a NUL byte", "text", False
-            for written in _INTERPOLATION.findall(value):
-                hint = "`:?` or `:-`" if "?:" in written or ":" in written else "the value itself"
-                yield path, repr(written), f"a literal value, since nothing is interpolated here ({hint})", False
-
-    for name, service in stack.services.items():
-        yield from values(("services", name, "env"), service.env)
-        yield from values(("services", name, "secrets"), service.secrets)
-        both = set(service.env) & set(service.secrets)
-        for key in sorted(both):
-            yield ("services", name, "secrets", key), "a variable that `env` sets too", "it in one place", True
-    if stack.tests is not None:
-        yield from values(("tests", "env"), stack.tests.env)
+        yield path, repr(name), f"one of the secrets {known(stack.secrets)}", False
 
 
 def _environments(stack: Stack) -> Iterator[Finding]:
@@ -184,18 +139,49 @@ def _environments(stack: Stack) -> Iterator[Finding]:
         base: Key = ("environments", name)
         for service in spec.overrides:
             if service not in stack.services:
-                yield (*base, "overrides", service), repr(service), f"one of {_list(stack.services)}", True
+                yield (*base, "overrides", service), repr(service), f"one of {known(stack.services)}", True
+            elif (spec.overrides[service].replicas or 1) > 1 and not all(
+                v.shared for v in stack.services[service].volumes
+            ):
+                what = "several replicas of a service with a volume for one writer"
+                yield (*base, "overrides", service, "replicas"), what, "`shared: true` there, or one replica", False
         for service in spec.ports:
             if service not in stack.services or stack.services[service].route is None:
                 routed = [n for n, s in stack.services.items() if s.route]
-                yield (*base, "ports", service), repr(service), f"one of the routed {_list(routed)}", True
+                yield (*base, "ports", service), repr(service), f"one of the routed {known(routed)}", True
         if spec.from_ and (spec.from_ not in stack.environments or spec.from_ == name):
             others = [n for n in stack.environments if n != name]
-            yield (*base, "from"), repr(spec.from_), f"one of {_list(others)}", False
+            yield (*base, "from"), repr(spec.from_), f"one of {known(others)}", False
+        if spec.from_ in stack.environments and stack.environments[spec.from_].mode == "development":
+            yield (*base, "from"), repr(spec.from_), "an environment that releases go to", False
         if spec.protected and not spec.from_:
             yield base, "a protected environment without `from`", "the environment whose tested images it takes", True
+        if not _is_address(spec.bind):
+            yield (*base, "bind"), repr(spec.bind), "an address, such as 127.0.0.1", False
+        files = sorted(n for n in _used_secrets(stack) if stack.secrets[n].from_ == "file")
+        if files and spec.mode == "production" and not spec.secrets_folder:
+            what = f"no folder for the secrets that are files ({', '.join(files)})"
+            yield base, what, "`secrets_folder`, where each has a file", True
         yield from _ports(stack, name)
+    loop = cycle({n: [s.from_] for n, s in stack.environments.items() if s.from_})
+    if loop:
+        yield ("environments", loop[0], "from"), f"a circle: {' → '.join(loop)}", "one of them that builds", False
     yield from _listeners(stack)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _used_secrets(stack: Stack) -> set[str]:
+    used = {secret for service in stack.services.values() for secret in service.secrets.values()}
+    used |= {store.secret for store in stack.stores.values()}
+    used |= set(stack.tests.secrets.values()) if stack.tests is not None else set()
+    return used & set(stack.secrets)
 
 
 def _ports(stack: Stack, name: str) -> Iterator[Finding]:
@@ -212,7 +198,9 @@ def _ports(stack: Stack, name: str) -> Iterator[Finding]:
 
 
 def _listeners(stack: Stack) -> Iterator[Finding]:
-    taken: dict[str, str] = {"8404": "the proxy's own control listener"}
+    routed = sum(model.route is not None for model in stack.services.values())
+    taken = {str(FIRST_CANDIDATE_PORT + number): "a candidate's listener" for number in range(routed)}
+    taken[str(CONTROL_PORT)] = "the proxy's own control listener"
     for service, model in stack.services.items():
         if model.route is not None:
             if model.route.port in taken:
@@ -227,10 +215,6 @@ def _listeners(stack: Stack) -> Iterator[Finding]:
 
 def _route(service: str) -> Key:
     return ("services", service, "route", "port")
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "(none is defined)"
 
 
 def replicas_of(service: Service) -> int:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from cortex_ops.stack.checks import check
 from cortex_ops.stack.located import Key, Located, Problem, StackError, dotted, locate, read
+from cortex_ops.stack.partial import near, repaired
 from cortex_ops.stack.schema import Stack
 
 __all__ = ["StackError", "load_stack", "load_stack_text"]
@@ -24,15 +25,31 @@ def load_stack_text(text: str, path: Path) -> Stack:
     located = locate(text, str(path))
     if not isinstance(located.value, dict):
         found = "nothing" if located.value is None else f"a {type(located.value).__name__}"
-        raise StackError(str(path), [Problem(1, 1, "", found, "a mapping with `version`, `name`, `services` …")])
+        expected = "a mapping with `version`, `name`, `services` …"
+        raise StackError(str(path), located.problems or [Problem(1, 1, "", found, expected)])
+    problems = list(located.problems)
     try:
         stack = Stack.model_validate(located.value)
     except ValidationError as error:
-        raise StackError(str(path), [_problem(located, dict(item)) for item in error.errors()]) from None
-    problems = check(stack, located)
-    if problems:
-        raise StackError(str(path), problems)
-    return stack
+        items = [dict(item) for item in error.errors()]
+        problems += [_problem(located, item) for item in items if not near(_path(item), located.refused)]
+        problems += _further(located, items)
+    else:
+        problems += [problem for path_, problem in check(stack, located) if not near(path_, located.refused)]
+        if not problems:
+            return stack
+    raise StackError(str(path), problems)
+
+
+def _further(located: Located, items: list[dict[str, Any]]) -> list[Problem]:
+    """What the checks of the whole say about the parts that are right, so that one run shows everything."""
+    broken = [_path(item) for item in items] + located.refused
+    document = repaired(located.value, items)
+    try:
+        stack = Stack.model_validate(document) if document is not None else None
+    except ValidationError:
+        return []
+    return [p for path, p in check(stack, located) if not near(path, broken)] if stack is not None else []
 
 
 _EXPECTED = {
@@ -50,10 +67,14 @@ _EXPECTED = {
 }
 
 
+def _path(item: dict[str, Any]) -> Key:
+    path: Key = tuple(item["loc"])
+    return path[:-1] if path and path[-1] == "[key]" else path
+
+
 def _problem(located: Located, item: dict[str, Any]) -> Problem:
     kind, context = item["type"], item.get("ctx") or {}
-    path: Key = tuple(item["loc"])
-    path = path[:-1] if path and path[-1] == "[key]" else path
+    path = _path(item)
     on_key = kind in ("extra_forbidden", "missing")
     line, column = located.position(path, key=kind == "extra_forbidden")
     expected = _EXPECTED.get(kind)
@@ -63,20 +84,26 @@ def _problem(located: Located, item: dict[str, Any]) -> Problem:
         expected = str(context.get("expected", "another value"))
     elif expected is None:
         expected = str(item["msg"]).removeprefix("Input should be ")
-    found = "nothing" if kind == "missing" else f"the key {path[-1]!r}" if on_key else _shown(item["input"])
+    if kind == "missing":
+        found = "nothing"
+    else:
+        found = f"the key {path[-1]!r}" if on_key else _shown(item["input"], located.written.get(path))
     return Problem(line, column, dotted(path), found, expected)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, written: str | None) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
-        return f"{str(value).lower()} (a truth value)"
+        return f"{_short(written or str(value))} (a truth value)"
     if isinstance(value, int | float):
-        return f"{value} (a number)"
+        return f"{_short(written or str(value))} (a number)"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = str(value)
-    return repr(text if len(text) <= 60 else text[:57] + "…")
+    return repr(_short(str(value)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -47,12 +47,17 @@ class StackError(InputError):
 
 @dataclass
 class Located:
-    """A document's value and the positions (line, column, from 1) of its keys and values by path."""
+    """A document's value and the positions (line, column, from 1) of its keys and values by path.
+
+    `problems` are those of the text itself, at `refused`; what stands there is not in the value as written.
+    """
 
     value: Any
     keys: dict[Key, tuple[int, int]] = field(default_factory=dict)
     values: dict[Key, tuple[int, int]] = field(default_factory=dict)
     written: dict[Key, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    refused: list[Key] = field(default_factory=list)
 
     def position(self, path: Key, *, key: bool = False) -> tuple[int, int]:
         """Of the path, or of the nearest thing around it that exists."""
@@ -82,7 +87,7 @@ def read(path: Path) -> str:
 
 
 def locate(text: str, file: str) -> Located:
-    """Parse one YAML document. Raises `StackError`."""
+    """Parse one YAML document. Raises `StackError` for what does not parse; collects what is refused."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
@@ -100,8 +105,6 @@ def locate(text: str, file: str) -> Located:
         raise StackError(file, [Problem(1, 1, "", "endless nesting", "a flat document")]) from None
     finally:
         loader.dispose()
-    if builder.problems:
-        raise StackError(file, builder.problems)
     builder.out.value = value
     return builder.out
 
@@ -110,7 +113,6 @@ class _Builder:
     def __init__(self, file: str, loader: Any) -> None:
         self.file, self.loader = file, loader
         self.out = Located(None)
-        self.problems: list[Problem] = []
         self._seen: set[int] = set()
 
     def build(self, node: yaml.Node, path: Key, depth: int) -> Any:
@@ -139,6 +141,9 @@ class _Builder:
                 self._refuse(position, path, "a key that is no plain word", "a word")
                 continue
             key = str(key_node.value)
+            if "\0" in key or any("\ud800" <= c <= "\udfff" for c in key):
+                self._refuse(position, path, "a key with a character that no text holds", "a word")
+                continue
             if key in out:
                 self._refuse(position, (*path, key), "the same key again", "each key once")
                 continue
@@ -148,7 +153,10 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: Key, position: tuple[int, int]) -> Any:
         self.out.written[path] = node.value
-        if len(path) >= 2 and path[-2] == "env" and node.tag != "tag:yaml.org,2002:null":
+        if "\0" in node.value or any("\ud800" <= c <= "\udfff" for c in node.value):
+            self._refuse(position, path, "a character that no text holds (NUL or half of a pair)", "text")
+            return None
+        if _is_variable(path) and node.tag != "tag:yaml.org,2002:null":
             return str(node.value)
         number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
         if number and not node.style and (":" in node.value or "_" in node.value):
@@ -163,7 +171,16 @@ class _Builder:
         return value
 
     def _refuse(self, position: tuple[int, int], path: Key, found: str, expected: str) -> None:
-        self.problems.append(Problem(*position, dotted(path), found, expected))
+        self.out.problems.append(Problem(*position, dotted(path), found, expected))
+        self.out.refused.append(path)
+
+
+def _is_variable(path: Key) -> bool:
+    """Whether an environment variable's value stands there; a service may itself be called `env`."""
+    match path:
+        case ("services", _, "env", _) | ("tests", "env", _) | ("environments", _, "overrides", _, "env", _):
+            return True
+    return False
 
 
 class _Odd:

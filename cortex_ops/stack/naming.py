@@ -1,6 +1,10 @@
-"""Names of an environment's things on an engine. One place, so that two parts never disagree."""
+"""Names and fixed ports of an environment's things on an engine. One place, so that two parts never disagree."""
 
 from __future__ import annotations
+
+# The proxy's own listeners, which no route may take: its control, and one a routed service for the candidate.
+CONTROL_PORT = 8404
+FIRST_CANDIDATE_PORT = 20001
 
 
 def prefix(stack: str, environment: str) -> str:

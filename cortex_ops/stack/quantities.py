@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+# Bounds keep a slip of the keyboard from becoming a number that only an engine refuses, in its own words.
+MAX_SIZE = 1024**5
+MAX_CORES = 1024
+MAX_SPAN = timedelta(days=3650)
+
 _SIZE = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SPAN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
@@ -12,27 +17,31 @@ _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month"
 
 def size(text: str) -> int:
     """Bytes of `256Mi`."""
-    match = re.fullmatch(r"([1-9][0-9]*)(Ki|Mi|Gi)B?", text)
-    if not match:
+    match = re.fullmatch(r"([1-9][0-9]{0,14})(Ki|Mi|Gi)B?", text)
+    if not match or int(match[1]) * _SIZE[match[2]] > MAX_SIZE:
         raise ValueError("expected a size with a unit, such as 256Mi or 10Gi")
     return int(match[1]) * _SIZE[match[2]]
 
 
 def cpu(text: str) -> float:
     """Cores of `500m` or `1.5`."""
-    if re.fullmatch(r"[1-9][0-9]*m", text):
-        return int(text[:-1]) / 1000
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and float(text) > 0:
-        return float(text)
-    raise ValueError("expected cores, such as 500m or 2")
+    cores = 0.0
+    if re.fullmatch(r"[1-9][0-9]{0,8}m", text):
+        cores = int(text[:-1]) / 1000
+    elif re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,3})?", text):
+        cores = float(text)
+    if not 0 < cores <= MAX_CORES:
+        raise ValueError("expected cores, such as 500m or 2")
+    return cores
 
 
 def duration(text: str) -> timedelta:
     """A span such as `24h`."""
-    match = re.fullmatch(r"([1-9][0-9]*)([smhd])", text)
-    if not match:
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    span = timedelta(seconds=int(match[1]) * _SPAN[match[2]]) if match else None
+    if span is None or span > MAX_SPAN:
         raise ValueError("expected a span with a unit, such as 24h, 30m or 7d")
-    return timedelta(seconds=int(match[1]) * _SPAN[match[2]])
+    return span
 
 
 def port(text: str) -> int:

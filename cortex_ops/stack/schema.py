@@ -12,6 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cortex_ops.stack.quantities import cpu, cron, duration, port, size
 
+MAX_REPLICAS = 1000
+MAX_SECONDS = 7 * 24 * 3600  # every wait has an end
+
 
 def _checked(check):  # type: ignore[no-untyped-def]
     def apply(text: str) -> str:
@@ -63,13 +66,13 @@ class Requests(Model):
 class Resources(Model):
     cpu: Cpu = Field("500m", description="Limit.")
     memory: Size = Field("256Mi", description="Limit.")
-    pids: int = Field(256, ge=16, description="Limit of processes and threads.")
+    pids: int = Field(256, ge=16, le=1_000_000, description="Limit of processes and threads.")
     requests: Requests = Requests()
 
 
 class Scale(Model):
-    min: int = Field(ge=1)
-    max: int = Field(ge=1)
+    min: int = Field(ge=1, le=MAX_REPLICAS)
+    max: int = Field(ge=1, le=MAX_REPLICAS)
     cpu: int = Field(70, ge=1, le=100, description="Target utilisation in percent.")
     memory: int = Field(80, ge=1, le=100, description="Target utilisation in percent.")
 
@@ -102,7 +105,7 @@ class Service(Model):
     writable: list[str] = Field([], description="Paths it may write; all else is read-only.")
     volumes: list[Volume] = Field([], description="Data of its own that outlives it; better kept in a store.")
     resources: Resources = Resources()
-    replicas: int = Field(1, ge=1)
+    replicas: int = Field(1, ge=1, le=MAX_REPLICAS)
     scale: Scale | None = Field(None, description="Autoscaling where the target has it.")
     route: Route | None = Field(None, description="Published through the proxy.")
     handover: Literal["overlap", "paused", "stop_start"] = Field(
@@ -115,7 +118,7 @@ class Service(Model):
 class StoreService(Model):
     kind: Literal["postgres", "nats", "redis", "qdrant"]
     image: str = Field(description="Public image; pinned by digest through the base lock.")
-    user: int = Field(ge=1, description="Numeric user that the image can run as.")
+    user: int = Field(ge=1, le=2**31 - 1, description="Numeric user that the image can run as.")
     secret: str
     volume: Size
     memory: Size = "256Mi"
@@ -147,13 +150,13 @@ class Tests(Model):
     build: Build
     env: dict[str, str] = Field({}, description="`route:<service>` becomes the candidate's address.")
     secrets: dict[str, str] = {}
-    deadline: int = Field(120, ge=1, description="Seconds.")
+    deadline: int = Field(120, ge=1, le=MAX_SECONDS, description="Seconds.")
 
 
 class Keep(Model):
-    proven: int = Field(3, ge=1, description="Proven sets that no age rule crosses.")
-    daily: int = Field(7, ge=0)
-    weekly: int = Field(4, ge=0)
+    proven: int = Field(3, ge=1, le=10_000, description="Proven sets that no age rule crosses.")
+    daily: int = Field(7, ge=0, le=10_000)
+    weekly: int = Field(4, ge=0, le=10_000)
 
 
 class Backup(Model):
@@ -168,7 +171,7 @@ class Backup(Model):
 
 
 class Override(Model):
-    replicas: int | None = Field(None, ge=1)
+    replicas: int | None = Field(None, ge=1, le=MAX_REPLICAS)
     resources: Resources | None = None
     env: dict[str, str] = {}
 
@@ -182,9 +185,9 @@ class EnvironmentSpec(Model):
     bind: str = Field("127.0.0.1", description="Address that published ports bind.")
     ports: dict[str, Port] = Field({}, description="Published port by routed service, where it differs.")
     secrets_folder: str = Field("", description="Folder of secret files, relative to this file.")
-    start_deadline: int = Field(180, ge=1, description="Seconds in which everything must become ready.")
-    restart_budget: int = Field(2, ge=0, description="Crashes at start that are forgiven.")
-    wait: float = Field(0.0, ge=0, description="Seconds to wait for another run's lease before refusing.")
+    start_deadline: int = Field(180, ge=1, le=MAX_SECONDS, description="Seconds in which all must become ready.")
+    restart_budget: int = Field(2, ge=0, le=1000, description="Crashes at start that are forgiven.")
+    wait: float = Field(0.0, ge=0, le=MAX_SECONDS, description="Seconds to wait for another run's lease.")
     overrides: dict[str, Override] = {}
 
 

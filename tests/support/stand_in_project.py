@@ -31,8 +31,8 @@ STACK: dict[str, Any] = {
     "backup": {"schedule": "0 3 * * *", "drill_schedule": "0 5 * * 0", "stores": ["postgres"]},
     "environments": {
         "dev": {"mode": "development"},
-        "local": {"ports": {"api": "18123"}},
-        "staging": {"ports": {"api": "18124"}},
+        "local": {"ports": {"api": "18123"}, "secrets_folder": "../secrets"},
+        "staging": {"ports": {"api": "18124"}, "secrets_folder": "../secrets"},
     },
 }  # fmt: skip
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.render.compose.common import LABEL, RenderInputs, hardened, image_fields, labels, limits, mount
+from cortex_ops.stack.naming import CONTROL_PORT, FIRST_CANDIDATE_PORT
 
-CONTROL_PORT = 8404
-FIRST_CANDIDATE_PORT = 20001
 UID = 10100
 MAP = "/run/edge/live.map"
 

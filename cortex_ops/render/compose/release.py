@@ -18,7 +18,8 @@ from cortex_ops.render.compose.common import (
     limits,
     mount,
 )
-from cortex_ops.render.compose.edge import CONTROL_PORT, routes
+from cortex_ops.render.compose.edge import routes
+from cortex_ops.stack.naming import CONTROL_PORT
 from cortex_ops.stack.schema import Service
 
 HOST = "host.docker.internal"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import operator
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from cortex_ops.kernel.errors import InputError
 from cortex_ops.stack.environments import resolve
 from cortex_ops.stack.load import StackError, load_stack, load_stack_text
+from cortex_ops.stack.located import dotted
 
 FILE = Path(__file__).resolve().parents[3] / "deploy" / "stack.yaml"
 TEXT = FILE.read_text()
@@ -92,6 +99,25 @@ def test_a_missing_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
 def test_an_unknown_environment_lists_the_known_ones() -> None:
     with pytest.raises(InputError, match="dev, local, production, staging"):
         resolve(load_stack(FILE), "lcoal")
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inner, (*path, key))
+    else:
+        yield path
+
+
+def test_one_wrong_value_anywhere_is_one_problem_at_its_place() -> None:
+    every = list(leaves(yaml.safe_load(TEXT)))
+    assert len(every) > 200
+    for path in every:
+        document = yaml.safe_load(TEXT)
+        parent = functools.reduce(operator.getitem, path[:-1], document)
+        parent[path[-1]] = {"odd": 1}
+        (found,) = problems(json.dumps(document))
+        assert f": {dotted(path)}: found a mapping" in found
 
 
 def mutate(chance: random.Random, text: str) -> str:

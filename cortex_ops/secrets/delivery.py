@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import yaml
+
+from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.secrets.keys import version_key
@@ -41,7 +44,7 @@ def consumers(stack: Stack) -> dict[str, list[str]]:
 def deliveries(
     stack: Stack, environment: Environment, settings: Settings, environ: Mapping[str, str] | None = None
 ) -> Deliveries:
-    """Resolve and arrange everything. Raises `InputError` listing what is missing."""
+    """Resolve and arrange everything. Raises `InputError` listing what is missing, or naming what a store refuses."""
     wanted = consumers(stack)
     names = {name for needed in wanted.values() for name in needed}
     values = read_secrets(stack, environment, names, settings, environ)
@@ -51,7 +54,11 @@ def deliveries(
         version = combined_version(key, {name: values[name] for name in needed})
         files = {name: values[name] for name in needed}
         if consumer in stack.stores:
-            files |= store_files(stack.stores[consumer].kind, values[needed[0]])
+            try:
+                files |= store_files(stack.stores[consumer].kind, values[needed[0]])
+            except ValueError as error:
+                where = f"the secret {needed[0]} of {environment.name}"
+                raise InputError(f"{where} is no password for {consumer}: {error}") from None
         versions[consumer] = version
         volumes[secret_volume(stack.name, environment.name, consumer, version)] = files
     return Deliveries(versions, volumes)
@@ -66,13 +73,36 @@ def combined_version(key: bytes, values: Mapping[str, Secret]) -> str:
     return mac.hexdigest()[:12]
 
 
+LONGEST_PASSWORD = 512  # bytes: what the stores' protocols take in one line
+_BCRYPT = re.compile(r"\$2[abxy]\$\d{2}\$")
+_PLAIN = re.compile(rb"[A-Za-z0-9._~+/=:@%,-]")
+
+
 def store_files(kind: str, value: Secret) -> dict[str, Secret]:
-    """What a store reads its password from when it reads only a configuration file."""
-    quoted = json.dumps(value.text())
+    """What a store reads its password from when it reads only a configuration file.
+
+    Raises `ValueError` (without the value) for one that this kind of store could not be given or asked for.
+    """
+    text = value.text()
+    if "\n" in text:
+        raise ValueError("it has several lines")
+    if len(value.reveal()) > LONGEST_PASSWORD:
+        raise ValueError(f"it is longer than {LONGEST_PASSWORD} bytes")
     if kind == "redis":
-        return {"redis.conf": Secret(f"requirepass {quoted}\n", "redis.conf")}
+        return {"redis.conf": Secret(f"requirepass {_quoted(value)}\n", "redis.conf")}
     if kind == "nats":
-        return {"nats.conf": Secret(f"authorization {{ token: {quoted} }}\n", "nats.conf")}
+        if _BCRYPT.match(text):
+            raise ValueError("NATS would take it for a bcrypt hash of another one")
+        return {"nats.conf": Secret(f"authorization {{ token: {_quoted(value)} }}\n", "nats.conf")}
     if kind == "qdrant":
-        return {"qdrant.yaml": Secret(f"service:\n  api_key: {quoted}\n", "qdrant.yaml")}
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("it travels in an HTTP header, which takes printable ASCII characters only")
+        key = {"service": {"api_key": text}}
+        return {"qdrant.yaml": Secret(yaml.safe_dump(key, default_style='"', width=10_000), "qdrant.yaml")}
     return {}
+
+
+def _quoted(value: Secret) -> str:
+    """In double quotes as redis.conf and nats.conf both read them: whatever is not plain, by its bytes (`\\x22`)."""
+    plain = (chr(b) if _PLAIN.match(bytes([b])) else f"\\x{b:02x}" for b in value.reveal())
+    return f'"{"".join(plain)}"'

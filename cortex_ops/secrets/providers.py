@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.redact import Secret
@@ -21,39 +23,67 @@ def read_secrets(
     settings: Settings,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Secret]:
-    """Values by name. One `InputError` lists everything that is missing and what to create."""
+    """Values by name. One `InputError` lists everything that is missing or unfit, where, and never a value."""
     env = os.environ if environ is None else environ
     found: dict[str, Secret] = {}
-    missing: list[str] = []
+    problems: list[str] = []
     for name in sorted(set(names)):
         source = stack.secrets[name]
         if source.from_ == "env":
-            value = env.get(source.variable, "")
-            if value:
-                found[name] = Secret(value, name)
-            else:
-                missing.append(f"{name}: set the variable {source.variable}")
+            where, what = f"the variable {source.variable}", f"set the variable {source.variable}"
+        elif environment.secrets_folder:
+            path = Path(os.path.normpath(settings.stack_file.parent / environment.secrets_folder / name))
+            where, what = str(path), f"create {path}"
+        else:
+            problems.append(f"{name}: give environment {environment.name} a `secrets_folder`")
             continue
-        if not environment.secrets_folder:
-            missing.append(f"{name}: give environment {environment.name} a `secrets_folder`")
-            continue
-        path = (settings.stack_file.parent / environment.secrets_folder / name).resolve()
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            missing.append(f"{name}: create {path}")
-            continue
+            data = os.fsencode(env[source.variable]) if source.from_ == "env" else _content(path)
+            found[name] = Secret(_fit(data), name)
+        except (KeyError, FileNotFoundError):
+            problems.append(f"{name}: {what}")
         except OSError as error:
-            missing.append(f"{name}: {path} cannot be read ({error.strerror})")
-            continue
-        if not data.strip() or len(data) > MAX_BYTES:
-            missing.append(f"{name}: {path} is {'empty' if not data.strip() else 'larger than 1 MiB'}")
-            continue
-        found[name] = Secret(data.rstrip(b"\r\n"), name)
-    if missing:
+            problems.append(f"{name}: {where} cannot be read ({error.strerror})")
+        except ValueError as error:
+            problems.append(f"{name}: {where} {error}")
+    if problems:
         raise InputError(
-            f"environment {environment.name} lacks {len(missing)} of its secrets: {missing[0]}",
-            details=missing[1:],
+            f"environment {environment.name} lacks {len(problems)} of its secrets: {problems[0]}",
+            details=problems[1:],
             remedy="each value goes into a file of its own, mode 0600, and nowhere else",
         )
     return found
+
+
+def _content(path: Path) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe must not wait for its writer
+    try:
+        kind = os.fstat(handle).st_mode
+        if stat.S_ISDIR(kind):
+            raise ValueError("is a folder, not a file")
+        if not stat.S_ISREG(kind):
+            raise ValueError("is no regular file")
+        with os.fdopen(os.dup(handle), "rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    finally:
+        os.close(handle)
+
+
+def _fit(data: bytes) -> bytes:
+    """The value: the text without the line end that editors put after it. Raises `ValueError` saying what is odd."""
+    if len(data) > MAX_BYTES:
+        raise ValueError("is larger than 1 MiB")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise ValueError("begins with a byte-order mark, which would be part of the value: save it without")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text: save it as UTF-8, or bytes in base64") from None
+    value = data.rstrip(b"\r\n")
+    if not value.strip():
+        raise ValueError("is empty")
+    if b"\r" in value:
+        raise ValueError("has Windows line ends (CRLF), which would be part of the value: save it with LF")
+    if b"\0" in value:
+        raise ValueError("holds a NUL byte, which no password or variable can")
+    return value

@@ -279,31 +279,35 @@ def render_for_hand(w: Wiring, env: str) -> Bundle:
         lock = ImageLock(source_revision="", source_dirty=True, images={})
         inputs = RenderInputs(stack=w.stack, environment=environment, lock=lock, secret_versions={})
         return with_readme(render_development(inputs, w.monorepo), inputs)
-    data = w.store.get(f"runs/{w.run_id}/inputs.json")
-    live = w.history(env).live()
-    if data is None and live is None:
-        build(w)
-        data = w.store.get(f"runs/{w.run_id}/inputs.json")
-    lock = Inputs.from_json(data).lock if data is not None else live.intent.lock  # type: ignore[union-attr]
-    renderer = Renderer(w, env, Inputs(lock=lock, stack_hash="", migrations=Migrations()))
+    renderer = _renderer_for_hand(w, env)
     versions, _ = renderer.secrets()
     placed = renderer.place(Placement(seq=0, slot="a"), versions)
-    inputs = RenderInputs(stack=w.stack, environment=environment, lock=lock, secret_versions=versions)
+    inputs = RenderInputs(stack=w.stack, environment=environment, lock=placed.lock, secret_versions=versions)
     return with_readme(placed.bundle, inputs)
 
 
 def apply_secrets(w: Wiring, env: str) -> list[str]:
     """Deliver what rendered files mount; returns the volumes' names."""
-    bundle = render_for_hand(w, env)
-    if "edge/compose.yaml" not in bundle.files:
-        raise InputError(f"environment {env} is for development: its files need no delivered secrets")
-    live = w.history(env).live()
-    data = w.store.get(f"runs/{w.run_id}/inputs.json")
-    lock = Inputs.from_json(data).lock if data is not None else live.intent.lock  # type: ignore[union-attr]
-    renderer = Renderer(w, env, Inputs(lock=lock, stack_hash="", migrations=Migrations()))
+    check_environment(w, env)
+    renderer = _renderer_for_hand(w, env)
     versions, volumes = renderer.secrets()
     w.target(env).deliver_secrets(renderer.place(Placement(seq=0, slot="a"), versions), volumes)
     return sorted(volumes)
+
+
+def _renderer_for_hand(w: Wiring, env: str) -> Renderer:
+    """Of this run's images, of those that are live, or else of newly built or promoted ones."""
+    built = w.store.get(f"runs/{w.run_id}/inputs.json") is not None
+    live = w.history(env).live()
+    if not built and live is not None:
+        kept = live.intent
+        inputs = Inputs(
+            lock=kept.lock, stack_hash=kept.stack_hash, migrations=Migrations(), promoted_from=kept.promoted_from
+        )
+        return Renderer(w, env, inputs)
+    if not built:
+        build(w, env)
+    return Renderer(w, env, _inputs(w))
 
 
 # -- the transaction -----------------------------------------------------------------------------------------

@@ -40,6 +40,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.filename is None:
+            return _defect(error)
+        print(redact(f"{error.filename} cannot be used: {error.strerror}"), file=sys.stderr)
+        return 1
     except Exception as error:
         return _defect(error)
 
@@ -52,11 +57,15 @@ def _defect(error: Exception) -> int:
     """A defect of ours: one line on the console, the trace in a file."""
     from cortex_ops.kernel.settings import load_settings
 
-    path = load_settings().state / "logs" / "cortex-ops-error.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(redact(traceback.format_exc()))
+    trace = redact(traceback.format_exc())
     print(redact(f"unexpected {type(error).__name__}: {error}"), file=sys.stderr)
-    print(f"  → please report it with {path}", file=sys.stderr)
+    path = load_settings().state / "logs" / "cortex-ops-error.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(trace)
+        print(f"  → please report it with {path}", file=sys.stderr)
+    except OSError:
+        print(trace, file=sys.stderr)  # better than nothing where no file can be written
     return 1
 
 

@@ -10,7 +10,7 @@ from cortex_ops.release.records import Record
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     history = commands.add_parser("history", help="the releases of an environment, newest first")
     history.add_argument("-e", "--environment", required=True)
-    history.add_argument("-n", "--limit", type=int, default=15)
+    history.add_argument("-n", "--limit", type=_number, default=15)
     history.add_argument("--json", action="store_true", help="one JSON record a line")
     history.set_defaults(run=run_history)
 
@@ -20,8 +20,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     rollback = commands.add_parser("rollback", help="bring an earlier promoted release back")
     rollback.add_argument("-e", "--environment", required=True)
-    rollback.add_argument("--to", type=int, default=0, metavar="SEQ", help="default: the one before the live one")
+    rollback.add_argument("--to", type=_number, default=0, metavar="SEQ", help="default: the one before the live one")
     rollback.set_defaults(run=run_rollback)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 1")
+    return int(text)
 
 
 def run_history(args: argparse.Namespace) -> int:

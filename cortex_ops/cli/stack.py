@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    validate = commands.add_parser("validate", help="check a stack file; every error at once, with its place")
-    validate.add_argument("file", nargs="?", type=Path, help="default: the project's deploy/stack.yaml")
+    validate = commands.add_parser("validate", help="check stack files; every error at once, with its place")
+    validate.add_argument("files", nargs="*", type=Path, help="default: the project's deploy/stack.yaml")
     validate.set_defaults(run=run_validate)
 
     schema = commands.add_parser("schema", help="a JSON Schema of the stack file, for editors")
@@ -19,7 +19,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     render = commands.add_parser("render", help="write an environment's files")
     render.add_argument("-e", "--environment", required=True)
-    render.add_argument("-o", "--output", type=Path, required=True, help="a folder; files of ours in it are replaced")
+    render.add_argument(
+        "-o", "--output", type=Path, required=True, help="a folder that is new, empty, or an earlier one"
+    )
     render.set_defaults(run=run_render)
 
 
@@ -27,16 +29,18 @@ def run_validate(args: argparse.Namespace) -> int:
     from cortex_ops.kernel.settings import load_settings
     from cortex_ops.stack.load import StackError, load_stack
 
-    path = args.file or load_settings().stack_file
-    try:
-        stack = load_stack(path)
-    except StackError as error:
-        for line in error.located:
-            print(line, file=sys.stderr)
-        return error.exit_code
-    counts = f"{len(stack.services)} services, {len(stack.stores)} stores, {len(stack.environments)} environments"
-    print(f"{path}: valid: {counts}")
-    return 0
+    code = 0
+    for path in args.files or [load_settings().stack_file]:
+        try:
+            stack = load_stack(path)
+        except StackError as error:
+            code = error.exit_code
+            for line in error.located:
+                print(line, file=sys.stderr)
+            continue
+        counts = f"{len(stack.services)} services, {len(stack.stores)} stores, {len(stack.environments)} environments"
+        print(f"{path}: valid: {counts}")
+    return code
 
 
 def run_schema(args: argparse.Namespace) -> int:
@@ -52,11 +56,53 @@ def run_schema(args: argparse.Namespace) -> int:
 
 def run_render(args: argparse.Namespace) -> int:
     from cortex_ops import pipeline
-    from cortex_ops.kernel.files import write_atomic
     from cortex_ops.wiring import wire
 
-    bundle = pipeline.render_for_hand(wire(), args.environment)
-    for name, text in bundle.files.items():
-        write_atomic(args.output / name, text.encode())
+    w = wire()
+    folder = _Rendered(args.output, w.environment(args.environment).name, w.stack.name)
+    folder.claim()
+    bundle = pipeline.render_for_hand(w, args.environment)
+    folder.write(bundle.files)
     print(f"{len(bundle.files)} files of {args.environment} in {args.output}; its README.md says what to type")
     return 0
+
+
+class _Rendered:
+    """A folder of rendered files. It lists them, so that a later rendering removes those that are no more."""
+
+    LIST = ".cortex-ops.json"
+
+    def __init__(self, folder: Path, environment: str, stack: str) -> None:
+        self.folder, self.owner = folder, {"stack": stack, "environment": environment}
+        self.files: list[str] = []
+
+    def claim(self) -> None:
+        """Raises `InputError` for a folder that holds anything but an earlier rendering of the same."""
+        from cortex_ops.kernel.errors import InputError
+        from cortex_ops.kernel.files import read_regular
+
+        elsewhere = "give a new folder, or remove this one"
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is no folder", remedy=elsewhere)
+        if not any(self.folder.iterdir()):
+            return
+        try:
+            listed = json.loads(read_regular(self.folder / self.LIST, 1_000_000))
+            self.files = [str(name) for name in listed.pop("files")]
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            raise InputError(f"{self.folder} holds files that are not of a rendering", remedy=elsewhere) from None
+        if listed != self.owner:
+            what = f"{listed.get('environment')} of {listed.get('stack')}"
+            raise InputError(f"{self.folder} holds the rendering of {what}", remedy=elsewhere)
+
+    def write(self, files: dict[str, str]) -> None:
+        from cortex_ops.kernel.files import write_atomic
+
+        for name in set(self.files) - set(files):
+            if ".." not in Path(name).parts and not Path(name).is_absolute():
+                (self.folder / name).unlink(missing_ok=True)
+        listed = json.dumps({**self.owner, "files": sorted(files)}, indent=1) + "\n"
+        for name, text in {self.LIST: listed, **files}.items():
+            write_atomic(self.folder / name, text.encode())

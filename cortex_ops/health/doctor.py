@@ -37,6 +37,8 @@ def _ask(thing: str, question) -> HealthFinding:  # type: ignore[no-untyped-def]
         return HealthFinding(object=thing, ok=True, message=str(question()))
     except OpsError as error:
         return HealthFinding(object=thing, ok=False, message=error.message, remedy=error.remedy)
+    except OSError as error:
+        return HealthFinding(object=thing, ok=False, message=f"{error.filename or thing}: {error.strerror}")
 
 
 def _git() -> str:

@@ -1,10 +1,11 @@
-"""Files that are either wholly there or not: temporary name, fsync, rename, fsync of the folder."""
+"""Files that are written whole or not at all (temporary name, fsync, rename, fsync of the folder), or read wisely."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -41,5 +42,23 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """At most `limit` + 1 bytes of a regular file, so that the caller sees which is too long.
+
+    Raises `OSError` for anything else: opening a pipe would wait for its writer, and a device may never end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        kind = os.fstat(handle).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "a pipe, socket or device, not a file", str(path))
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read(limit + 1)
     finally:
         os.close(handle)

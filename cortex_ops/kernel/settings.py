@@ -68,8 +68,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
     """Settings from `CORTEX_OPS_*` variables over what set-up wrote to `.cortex/engine.json`."""
     env = os.environ if environ is None else environ
     given = env.get("CORTEX_OPS_PROJECT")
-    project = Path(given).resolve() if given else find_project((cwd or Path.cwd()).resolve())
-    state = Path(env.get("CORTEX_OPS_STATE", project / ".cortex")).resolve()
+    project = _absolute(given) if given else find_project(_absolute(cwd or Path.cwd()))
+    state = _absolute(env.get("CORTEX_OPS_STATE", project / ".cortex"))
     engine = _recorded(state / "engine.json")
     store = env.get("CORTEX_OPS_STORE", "")
     # For somebody's own engine set-up's folder holds their configuration by link, and the plugins that it lacks.
@@ -77,9 +77,9 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
     return Settings(
         project=project,
         state=state,
-        stack_file=Path(env.get("CORTEX_OPS_STACK", project / "deploy" / "stack.yaml")).resolve(),
-        store=store if store.startswith("s3://") else str(Path(store or state / "store").resolve()),
-        keys=Path(env.get("CORTEX_OPS_KEYS", state / "keys")).resolve(),
+        stack_file=_absolute(env.get("CORTEX_OPS_STACK", project / "deploy" / "stack.yaml")),
+        store=store if store.startswith("s3://") else str(_absolute(store or state / "store")),
+        keys=_absolute(env.get("CORTEX_OPS_KEYS", state / "keys")),
         docker=env.get("CORTEX_OPS_DOCKER", engine.get("docker") or "docker"),
         docker_host=env.get("DOCKER_HOST") or engine.get("host", ""),
         docker_config=linked or env.get("DOCKER_CONFIG") or engine.get("config_dir") or "",
@@ -93,6 +93,11 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         run_id=env.get("CORTEX_OPS_RUN", ""),
         extra={key: value for key, value in env.items() if key.startswith("CORTEX_OPS_S3_")},
     )
+
+
+def _absolute(path: str | Path) -> Path:
+    """Links followed as far as they lead. `Path.resolve` would raise for a loop, which whoever reads it reports."""
+    return Path(os.path.realpath(path))
 
 
 def _login() -> str:

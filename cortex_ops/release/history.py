@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.store import Store
-from cortex_ops.kernel.values import Placed, Verdict
+from cortex_ops.kernel.values import Placed, Value, Verdict
 from cortex_ops.release.records import Intent, Outcome, Record
+
+Read = TypeVar("Read", bound=Value)
 
 
 class History:
@@ -23,22 +26,29 @@ class History:
     def sequences(self) -> list[int]:
         """All sequences that have an intent, ascending."""
         keys = self.store.list(f"releases/{self.environment}/")
-        return sorted({int(key.split("/")[2]) for key in keys if key.endswith("/intent.json")})
+        found = {key.split("/")[2] for key in keys if key.endswith("/intent.json")}
+        return sorted(int(seq) for seq in found if seq.isdigit())
+
+    def _get(self, seq: int, name: str, kind: type[Read]) -> Read | None:
+        key = self._key(seq, name)
+        data = self.store.get(key)
+        try:
+            return None if data is None else kind.from_json(data)
+        except ValueError:
+            raise OpsError(
+                f"the store's object {key} is damaged or of another version",
+                remedy="bring it back from a copy of the store; it is written once and never changed",
+            ) from None
 
     def record(self, seq: int) -> Record:
-        data = self.store.get(self._key(seq, "intent"))
-        if data is None:
+        intent = self._get(seq, "intent", Intent)
+        if intent is None:
             raise OpsError(
                 f"{self.environment} has no release {seq}",
                 remedy=f"list them with `cortex-ops history -e {self.environment}`",
             )
-        outcome = self.store.get(self._key(seq, "outcome"))
-        verdict = self.store.get(self._key(seq, "verdict"))
-        return Record(
-            intent=Intent.from_json(data),
-            outcome=Outcome.from_json(outcome) if outcome else None,
-            verdict=Verdict.from_json(verdict) if verdict else None,
-        )
+        outcome, verdict = self._get(seq, "outcome", Outcome), self.verdict(seq)
+        return Record(intent=intent, outcome=outcome, verdict=verdict)
 
     def records(self, limit: int = 20) -> list[Record]:
         """Newest first."""
@@ -76,15 +86,13 @@ class History:
         self.store.put_if_absent(self._key(seq, "placed"), placed.to_json())
 
     def placed(self, seq: int) -> Placed | None:
-        data = self.store.get(self._key(seq, "placed"))
-        return Placed.from_json(data) if data else None
+        return self._get(seq, "placed", Placed)
 
     def put_verdict(self, seq: int, verdict: Verdict) -> None:
         self.store.put_if_absent(self._key(seq, "verdict"), verdict.to_json())
 
     def verdict(self, seq: int) -> Verdict | None:
-        data = self.store.get(self._key(seq, "verdict"))
-        return Verdict.from_json(data) if data else None
+        return self._get(seq, "verdict", Verdict)
 
     def finish(self, seq: int, outcome: Outcome) -> Outcome:
         """Write the outcome; when one is already there it stands and is returned."""

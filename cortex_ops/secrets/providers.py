@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cortex_ops.kernel.errors import InputError
+from cortex_ops.kernel.files import read_regular
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.stack.environments import Environment
@@ -38,7 +38,7 @@ def read_secrets(
             problems.append(f"{name}: give environment {environment.name} a `secrets_folder`")
             continue
         try:
-            data = os.fsencode(env[source.variable]) if source.from_ == "env" else _content(path)
+            data = os.fsencode(env[source.variable]) if source.from_ == "env" else read_regular(path, MAX_BYTES)
             found[name] = Secret(_fit(data), name)
         except (KeyError, FileNotFoundError):
             problems.append(f"{name}: {what}")
@@ -53,20 +53,6 @@ def read_secrets(
             remedy="each value goes into a file of its own, mode 0600, and nowhere else",
         )
     return found
-
-
-def _content(path: Path) -> bytes:
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe must not wait for its writer
-    try:
-        kind = os.fstat(handle).st_mode
-        if stat.S_ISDIR(kind):
-            raise ValueError("is a folder, not a file")
-        if not stat.S_ISREG(kind):
-            raise ValueError("is no regular file")
-        with os.fdopen(os.dup(handle), "rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    finally:
-        os.close(handle)
 
 
 def _fit(data: bytes) -> bytes:

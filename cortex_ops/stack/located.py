@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from cortex_ops.kernel.errors import InputError
+from cortex_ops.kernel.files import read_regular
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 40
@@ -69,21 +70,25 @@ class Located:
 
 def read(path: Path) -> str:
     """The file's text; every way in which it cannot be read is one located sentence."""
+
+    def refused(found: str, expected: str, line: int = 1) -> StackError:
+        return StackError(str(path), [Problem(line, 1, "", found, expected)])
+
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise StackError(str(path), [Problem(1, 1, "", f"{path.stat().st_size} bytes", f"at most {MAX_BYTES}")])
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
-        raise StackError(str(path), [Problem(1, 1, "", "no file", "a stack file here")]) from None
+        raise refused("no file", "a stack file here") from None
     except IsADirectoryError:
-        raise StackError(str(path), [Problem(1, 1, "", "a folder", "a stack file")]) from None
+        raise refused("a folder", "a stack file") from None
     except OSError as error:
-        raise StackError(str(path), [Problem(1, 1, "", str(error.strerror), "a readable file")]) from None
+        raise refused(str(error.strerror), "a readable file") from None
+    if len(data) > MAX_BYTES:
+        raise refused(f"more than {MAX_BYTES} bytes", "a stack file")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise StackError(str(path), [Problem(line, 1, "", "bytes that are not UTF-8", "UTF-8 text")]) from None
+        raise refused("bytes that are not UTF-8", "UTF-8 text", line) from None
 
 
 def locate(text: str, file: str) -> Located:

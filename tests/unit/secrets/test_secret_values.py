@@ -85,7 +85,7 @@ def test_what_is_no_file_is_said_to_be_so_and_nothing_waits_for_it(tmp_path: Pat
     made = {
         "create ": lambda: None,
         "a folder, not a file": path.mkdir,
-        "no regular file": lambda: os.mkfifo(path),
+        "a pipe, socket or device": lambda: os.mkfifo(path),
         "Too many levels": lambda: path.symlink_to(path),
         "create": lambda: path.symlink_to("nowhere"),
     }

@@ -21,6 +21,7 @@ def _text(inputs: RenderInputs) -> str:
             "Every port is on loopback. The passwords in `secrets/` and `stores/` are one fixed word: for a machine\n"
             "that nobody else reaches.\n"
         )
+    proxy = inputs.image("edge").reference()
     return (
         f"# {inputs.stack.name}: {name}\n\n"
         "Deliver the secrets once for each change of a value; they are mounted from volumes, in no file here:\n\n"
@@ -31,8 +32,10 @@ def _text(inputs: RenderInputs) -> str:
         f"    docker compose -p {prefix}-r0 -f release/compose.yaml up --wait\n\n"
         "or all of it as one project:\n\n"
         "    docker compose up --wait\n\n"
+        "The proxy gives the traffic to nobody until it is told (slot, release, candidate):\n\n"
+        f"    docker run --rm -v {prefix}-edge-state:/run/edge {proxy} switch set a r0 none\n\n"
         "A migration or the integration tests are one-shot services:\n\n"
         f"    docker compose -p {prefix}-r0 -f release/compose.yaml run --rm SERVICE\n\n"
-        "The proxy gives the traffic to nobody until it is told (slot, release, candidate):\n\n"
-        f"    docker run --rm -v {prefix}-edge-state:/run/edge IMAGE switch set a r0 none\n"
+        "To stop it all (data volumes stay), once for each project that was started:\n\n"
+        "    docker compose down\n"
     )

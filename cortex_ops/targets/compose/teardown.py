@@ -14,7 +14,9 @@ def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
     """Containers, networks and secret volumes of one environment; its data volumes only when `data` is true."""
     api = engine.client.api
     ours = {"label": [f"{LABEL}project={prefix}"]}
-    ours_by_name = re.compile(re.escape(prefix) + r"-(r\d+|stores|edge)")
+    ours_by_name = re.compile(
+        re.escape(prefix) + r"(-(r\d+|stores|edge))?"
+    )  # without a suffix: all parts as one, by hand
     removed = []
     for row in engine.guard(api.containers, all=True, filters=ours):
         engine.guard(api.remove_container, row["Id"], force=True, v=True)
@@ -26,10 +28,8 @@ def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
             removed.append(f"network {row['Name']}")
     for row in (engine.guard(api.volumes) or {}).get("Volumes") or []:
         labels = row.get("Labels") or {}
-        mine = labels.get(f"{LABEL}project") == prefix or labels.get("com.docker.compose.project") in (
-            f"{prefix}-edge",
-            f"{prefix}-stores",
-        )
+        projects = (prefix, f"{prefix}-edge", f"{prefix}-stores")
+        mine = labels.get(f"{LABEL}project") == prefix or labels.get("com.docker.compose.project") in projects
         if mine and (data or not row["Name"].endswith("-data")):
             try:
                 engine.guard(api.remove_volume, row["Name"])

@@ -1,0 +1,79 @@
+"""Rendered files work with nothing but Docker Compose: what their README says is typed here, in its order."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import docker, docker_env, record
+from tests.support.tiny import Tiny, tiny_project
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    with tiny_project(tmp_path_factory.mktemp("hand")) as project:
+        project.stack({"environments": {"dev": {"mode": "development"}}})
+        project.answer("by hand")
+        yield project
+        project.remove()
+        assert project.name not in docker("volume", "ls", "-q") + docker("network", "ls", "--format", "{{.Name}}")
+
+
+def ops(tiny: Tiny, *args: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "cortex_ops.cli.main", *args]
+    return subprocess.run(
+        argv, cwd=tiny.root, env=tiny.environ(), capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def typed(readme: Path) -> list[list[str]]:
+    """The command lines of the README, in order."""
+    return [shlex.split(line) for line in readme.read_text().splitlines() if line.startswith("    ")]
+
+
+@pytest.mark.parametrize(("env", "files"), [("local", 4), ("dev", 1)])
+def test_compose_reads_every_rendered_file_without_a_warning(tiny: Tiny, env: str, files: int) -> None:
+    out = tiny.root / f"files-{env}"
+    done = ops(tiny, "render", "-e", env, "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    found = sorted(out.rglob("compose.yaml"))
+    assert len(found) == files
+    for file in found:
+        argv = [record()["docker"], "compose", "-p", "x", "-f", str(file), "config", "--quiet"]
+        read = subprocess.run(argv, env=docker_env(), capture_output=True, text=True, check=False)
+        assert (read.returncode, read.stdout + read.stderr) == (0, ""), file
+
+
+def test_what_the_readme_says_brings_the_system_up_and_down_again(tiny: Tiny) -> None:
+    out = tiny.root / "files"
+    assert ops(tiny, "render", "-e", "local", "-o", str(out)).returncode == 0
+    done = []
+    for words in typed(out / "README.md"):
+        if words[0] == "cortex-ops":
+            said = ops(tiny, *words[1:])
+            assert said.returncode == 0, said.stderr
+        elif words[:2] == ["docker", "compose"] and "-p" not in words:
+            docker("compose", "-f", str(out / "compose.yaml"), *words[2:])
+        elif words[1] == "run":
+            docker(*words[1:])
+            assert tiny.get() == "by hand"
+        else:
+            continue  # the parts one by one, and jobs by name: another way to the same
+        done.append(words[1])
+    assert done == ["secrets", "compose", "run", "compose"]
+    assert docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={tiny.prefix}") == ""
+    assert docker("network", "ls", "-q", "--filter", f"label=com.docker.compose.project={tiny.prefix}") == ""
+
+
+def test_files_that_somebody_else_put_there_are_not_overwritten(tiny: Tiny) -> None:
+    out = tiny.root / "files-of-others"
+    out.mkdir()
+    (out / "compose.yaml").write_text("services: {}\n")
+    done = ops(tiny, "render", "-e", "dev", "-o", str(out))
+    assert (done.returncode, done.stdout) == (2, "") and str(out) in done.stderr
+    assert (out / "compose.yaml").read_text() == "services: {}\n"

@@ -19,7 +19,7 @@ from cortex_ops.backup.context import BackupContext, BackupResult, SourceResult
 from cortex_ops.backup.keys import Signer, Trusted, ensure_keys, load_recipients, load_signer, load_trusted
 from cortex_ops.backup.manifest import MANIFEST, Manifest, Part, SourceRecord, manifest_key, read_manifest, seal
 from cortex_ops.backup.sources import Saved, Source, source_of
-from cortex_ops.backup.streams import LEVEL, THREADS, Plain, store_part
+from cortex_ops.backup.streams import LEVEL, Plain, store_part
 from cortex_ops.kernel.clock import iso
 from cortex_ops.kernel.errors import InputError, OpsError
 
@@ -127,7 +127,7 @@ def describe(
         release=ctx.release,
         source_revision=ctx.lock.source_revision,
         tools={
-            "zstd": f"level {LEVEL}, {THREADS} threads, zstandard {zstandard.__version__}",
+            "zstd": f"level {LEVEL}, zstandard {zstandard.__version__}",
             "age": f"pyrage {getattr(pyrage, '__version__', '')}".strip(),
         },
         recipients=recipients,

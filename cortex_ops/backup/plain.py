@@ -1,4 +1,7 @@
-"""Plain bytes out of and into programs that run, each with a deadline, believed only when they ended well."""
+"""Plain bytes on their way: what a dump's end looks like, bytes at hand, and the input of a program that runs.
+
+Where a dump's bytes come from is in `session`; what becomes of them in `streams`.
+"""
 
 from __future__ import annotations
 
@@ -12,59 +15,15 @@ import time
 from cortex_ops.kernel.errors import DeadlineError, OpsError
 from cortex_ops.kernel.process import Pipeline
 
-_TAIL = 1024
+Chunk = bytes | memoryview
 _PIPE = 1024 * 1024
 _AFTER = re.compile(rb"(\s|--|\\unrestrict [A-Za-z0-9]+)*")  # what may follow the trailer
 
 
-class ProcessPlain:
-    """A pipeline's output. At its end all exit codes are checked, and the trailer when one is given.
-
-    A producer that was killed ends its output just like one that finished; that is why the end is not believed.
-    """
-
-    def __init__(self, pipeline: Pipeline, what: str, *, deadline: float, trailer: bytes = b"") -> None:
-        self._pipeline, self.what = pipeline, what
-        self._until = time.monotonic() + deadline
-        self._deadline = deadline
-        self._trailer = trailer
-        self._tail = self._head = b""
-        self.size = 0
-        self._poll = select.poll()
-        self._poll.register(pipeline.stdout, select.POLLIN)
-        with contextlib.suppress(OSError, AttributeError):  # fewer switches between the two sides; Linux only
-            fcntl.fcntl(pipeline.stdout, fcntl.F_SETPIPE_SZ, _PIPE)
-
-    def push_back(self, data: bytes) -> None:
-        """Give bytes that were read too far back; the next reads return them first."""
-        self._head = data + self._head
-
-    def read(self, size: int) -> bytes:
-        if self._head:
-            out, self._head = self._head[:size], self._head[size:]
-            return out
-        data = self._wait_and_read(size)
-        if not data:
-            self._end()
-            return b""
-        self.size += len(data)
-        if self._trailer:
-            self._tail = data[-_TAIL:] if len(data) >= _TAIL else (self._tail + data)[-_TAIL:]
-        return data
-
-    def _wait_and_read(self, size: int) -> bytes:
-        stream = self._pipeline.stdout
-        left = self._until - time.monotonic()
-        if left <= 0 or not self._poll.poll(left * 1000):
-            raise DeadlineError(f"{self.what} did not end within {self._deadline:g} s")
-        return os.read(stream.fileno(), size)
-
-    def _end(self) -> None:
-        self._pipeline.wait(max(1.0, self._until - time.monotonic()))
-        if self._trailer and not ends_with(self._tail, self._trailer):
-            raise OpsError(
-                f"{self.what} ended without its last line, {self._trailer.decode()!r}: the output is not whole"
-            )
+def widen(handle: int) -> None:
+    """A bigger pipe means fewer switches between its two sides. Linux only; elsewhere nothing happens."""
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def ends_with(tail: bytes, trailer: bytes) -> bool:
@@ -73,17 +32,6 @@ def ends_with(tail: bytes, trailer: bytes) -> bool:
     if at < 0 or (at > 0 and tail[at - 1 : at] != b"\n"):
         return False
     return _AFTER.fullmatch(tail[at + len(trailer) :]) is not None
-
-
-def read_all(plain: ProcessPlain, limit: int) -> bytes:
-    """Everything, for output that is small; `OpsError` above `limit` bytes."""
-    parts, size = [], 0
-    while data := plain.read(_PIPE):
-        parts.append(data)
-        size += len(data)
-        if size > limit:
-            raise OpsError(f"{plain.what} gave more than {limit} bytes, which was not expected")
-    return b"".join(parts)
 
 
 class BytesPlain:
@@ -107,8 +55,7 @@ class ProcessSink:
         os.set_blocking(self._handle, False)
         self._poll = select.poll()
         self._poll.register(self._handle, select.POLLOUT)
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(self._handle, fcntl.F_SETPIPE_SZ, _PIPE)
+        widen(self._handle)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)

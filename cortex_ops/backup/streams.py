@@ -13,18 +13,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cortex_ops.backup.manifest import Part
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.backup.plain import Chunk
+from cortex_ops.kernel.errors import InterruptedByUser, OpsError
 from cortex_ops.kernel.store import Reader, StreamStore
 
 CHUNK = 256 * 1024
-LEVEL, THREADS = 1, 2
+LEVEL = 1  # and no threads: docs/decisions.md says why
 
 
 class Plain(Protocol):
     """Where plain bytes come from. `read` returns none only when all is well: a producer that died, or whose
     output is not whole, makes it raise instead, so that nothing incomplete is ever published."""
 
-    def read(self, size: int) -> bytes: ...
+    def read(self, size: int) -> Chunk: ...
 
 
 class _Guard:
@@ -49,6 +50,10 @@ class _Guard:
                 raise self.error from None
             if isinstance(error, OpsError) or not isinstance(error, Exception):
                 raise
+            # A signal may strike just before our callback runs: then only the text says that it was one.
+            kind, _, text = str(error).partition(": ")
+            if kind in ("InterruptedByUser", "KeyboardInterrupt"):
+                raise InterruptedByUser(text or "told to end") from error
             raise OpsError(f"{what}: {error}") from error
 
 
@@ -59,7 +64,7 @@ class _Compressed:
         import zstandard
 
         self._plain, self._guard = plain, guard
-        self._zstd = zstandard.ZstdCompressor(level=LEVEL, threads=THREADS, write_checksum=True).compressobj()
+        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
         self._ready = memoryview(b"")
         self._done = False
         self.size = 0

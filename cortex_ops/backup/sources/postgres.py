@@ -5,6 +5,7 @@ How its SQL looks is in `postgres_sql`; how a container is run in `backup.contai
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from cortex_ops.backup.containers import Crew
 from cortex_ops.backup.context import BackupContext
 from cortex_ops.backup.manifest import Facts, Part, SourceRecord
-from cortex_ops.backup.plain import BytesPlain, ProcessPlain, read_all
-from cortex_ops.backup.session import PSQL, Session
+from cortex_ops.backup.plain import BytesPlain
+from cortex_ops.backup.session import PSQL, Output, Session
 from cortex_ops.backup.sources import Fetch, Restored, Saved, Sink
 from cortex_ops.backup.sources import postgres_sql as sql
 from cortex_ops.backup.sources.postgres_aside import restore_aside
@@ -24,7 +25,6 @@ from cortex_ops.kernel.clock import iso
 from cortex_ops.kernel.errors import OpsError
 
 _HEAD = 8 * 1024 * 1024
-_GLOBALS = 64 * 1024 * 1024
 
 
 class Postgres:
@@ -81,54 +81,49 @@ class Dump:
 def dumped(
     ctx: BackupContext, crew: Crew, server: Server, store: str, sink: Sink, timings: Timings
 ) -> Iterator[Dump]:
-    """Hold a snapshot, dump in it, and keep it for the block, so that what is counted there is what was dumped."""
+    """Hold a snapshot, dump in it, and keep it for the block, so that what is counted there is what was dumped.
+
+    One container does it all: `psql` holds the snapshot and starts the programs that dump.
+    """
     data_time = iso(ctx.clock.now())  # all that was committed before is in the dump
-    with crew.run(server.box, store, server.client(*PSQL), what=f"connecting to {store}", stdin=True) as pipeline:
-        session = Session(pipeline, f"the session with {store}", deadline=ctx.deadline)
-        client = session.shell("pg_dump --version")
+    command = server.with_password(*PSQL, "-h", server.host, "-U", server.owner, "-w", "-d", server.conninfo())
+    with crew.run(server.box, store, command, what=f"dumping {store}", stdin=True) as pipeline:
+        session = Session(pipeline, f"{store} of {ctx.environment}", deadline=ctx.deadline)
+        client = session.shell("pg_dump --version").decode().strip()
         session.do(sql.FIX_SETTINGS)
         about = session.ask(sql.SERVER)[0]
         sql.check_majors(client, about["version"])
         session.do(sql.BEGIN)
         snapshot = str(session.ask(sql.SNAPSHOT)[0])
         sequences = session.ask(sql.SEQUENCES)
-        with timings.step("roles and settings"):
-            parts = [_save_globals(crew, server, store, sink, ctx.deadline)]
+        to = shlex.join(("-h", server.host, "-U", server.owner, "-w", "-d", server.conninfo()))
         with timings.step("dump"):
-            parts += _save_database(crew, server, store, sink, snapshot, ctx.deadline)
+            # Roles with their password hashes: the part is encrypted.
+            roles = session.shell(
+                f"pg_dumpall {to} --database={shlex.quote(server.database)} --globals-only --no-tablespaces",
+                trailer=sql.GLOBALS_TRAILER,
+            )
+            parts = [sink("globals", BytesPlain(roles))]
+            output = session.stream(
+                f"pg_dump {to} --create --no-tablespaces --snapshot={snapshot}", trailer=sql.DUMP_TRAILER
+            )
+            head, rest = _read_head(output)
+            parts.append(sink("database", BytesPlain(head)))
+            output.push_back(rest)
+            parts.append(sink("data", output))
         yield Dump(session, parts, sequences, about, client, data_time)
         session.close()
 
 
-def _save_globals(crew: Crew, server: Server, store: str, sink: Sink, deadline: float) -> Part:
-    """Roles (with their password hashes: the part is encrypted) and their settings."""
-    command = server.client("pg_dumpall", "--globals-only", "--no-tablespaces")
-    command[command.index("-d")] = "-l"  # pg_dumpall calls the database to start from so
-    with crew.run(server.box, store, command, what=f"dumping the roles of {store}") as pipeline:
-        plain = ProcessPlain(pipeline, "pg_dumpall", deadline=deadline, trailer=sql.GLOBALS_TRAILER)
-        text = read_all(plain, _GLOBALS)
-    return sink("globals", BytesPlain(text))
-
-
-def _save_database(crew: Crew, server: Server, store: str, sink: Sink, snapshot: str, deadline: float) -> list[Part]:
-    """The statements that make the database, then all that is in it, in the given snapshot."""
-    command = server.client("pg_dump", "--create", "--no-tablespaces", f"--snapshot={snapshot}")
-    with crew.run(server.box, store, command, what=f"dumping {store}") as pipeline:
-        plain = ProcessPlain(pipeline, "pg_dump", deadline=deadline, trailer=sql.DUMP_TRAILER)
-        head, rest = _read_head(plain)
-        first = sink("database", BytesPlain(head))
-        plain.push_back(rest)
-        return [first, sink("data", plain)]
-
-
-def _read_head(plain: ProcessPlain) -> tuple[bytes, bytes]:
-    data = b""
+def _read_head(output: Output) -> tuple[bytes, bytes]:
+    """What a dump says about the database itself, and the beginning of what is in it."""
+    data = bytearray()
     while True:
-        more = plain.read(65536)
+        more = output.read(65536)
         data += more
         if not more:
-            return sql.split_whole(data)
-        if (parted := sql.split_head(data)) is not None:
+            return sql.split_whole(bytes(data))
+        if (parted := sql.split_head(bytes(data))) is not None:
             return parted
         if len(data) > _HEAD:
             raise OpsError("pg_dump wrote 8 MiB without naming a table: its form is unknown")

@@ -28,17 +28,15 @@ class Server:
     owner: str
     secret: str
 
-    def client(self, program: str, *arguments: str) -> list[str]:
-        """A program that connects as the owner. `-w`: it never asks for a password."""
-        to = ("-h", self.host, "-U", self.owner, "-w", "-d", conninfo(self.database))
-        return ["sh", "-c", _WITH_PASSWORD, "sh", f"/run/secrets/{self.secret}", program, *to, *arguments]
+    def with_password(self, *command: str) -> list[str]:
+        """The command, run with the owner's password in its environment inside the container."""
+        return ["sh", "-c", _WITH_PASSWORD, "sh", f"/run/secrets/{self.secret}", *command]
 
-
-def conninfo(database: str) -> str:
-    """A connection that notices within half a minute when the server is gone without a word."""
-    name = database.replace("\\", "\\\\").replace("'", "\\'")
-    alive = "keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=30000"
-    return f"dbname='{name}' connect_timeout=15 {alive}"
+    def conninfo(self) -> str:
+        """A connection that notices within half a minute when the server is gone without a word."""
+        name = self.database.replace("\\", "\\\\").replace("'", "\\'")
+        alive = "keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=30000"
+        return f"dbname='{name}' connect_timeout=15 {alive}"
 
 
 def locate(ctx: BackupContext, store: str) -> Server:

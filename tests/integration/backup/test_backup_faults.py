@@ -85,16 +85,23 @@ class Waiting(LocalStore):
 
 
 def _caught(place: Place, tmp_path: Path, act: Callable[[str], None]) -> BackupContext:
-    """A backup during whose dump `act` gets the name of the dump's container."""
+    """A backup during whose dump `act` gets the name of the container."""
 
     def find_and_act() -> None:
-        act(next(name for name in place.helpers() if "pg_dump" in docker("top", name, "-o", "pid,args")))
+        (name,) = place.helpers()
+        act(name)
 
     settings = dataclasses.replace(place.settings, store=str(tmp_path / "store"))
     return place.context(settings=settings, store=Waiting(tmp_path / "store", find_and_act))
 
 
-def _kill(name: str) -> None:
+def _kill_dump(name: str) -> None:
+    """The program that dumps, and nothing else of its container."""
+    lines = docker("top", name, "-o", "pid,args").splitlines()
+    os.kill(next(int(line.split()[0]) for line in lines if line.split()[1] == "pg_dump"), signal.SIGKILL)
+
+
+def _kill_container(name: str) -> None:
     os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", name)), signal.SIGKILL)
 
 
@@ -103,12 +110,20 @@ def _remove(name: str) -> None:
     subprocess.Popen([record()["docker"], "rm", "-f", name], env=docker_env(), stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("act", [_kill, _remove], ids=["killed", "removed"])
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (_kill_dump, r"pg_dump failed \(exit 137\)"),
+        (_kill_container, r"dumping postgres failed \(exit 137\)"),
+        (_remove, r"dumping postgres failed \(exit 137\)"),
+    ],
+    ids=["program", "container", "removal"],
+)
 def test_a_dump_that_dies_in_the_middle_publishes_nothing(
-    place: Place, tmp_path: Path, act: Callable[[str], None]
+    place: Place, tmp_path: Path, act: Callable[[str], None], sentence: str
 ) -> None:
     ctx = _caught(place, tmp_path, act)
-    with pytest.raises(OpsError, match=r"dumping postgres failed \(exit 137\)"):
+    with pytest.raises(OpsError, match=sentence):
         run_backup(ctx)
     assert ctx.store.list("") == []
     assert list((tmp_path / "store" / ".partial").iterdir()) == []
@@ -121,7 +136,7 @@ def test_a_server_that_dies_in_the_middle_publishes_nothing(place: Place, tmp_pa
 
     ctx = _caught(place, tmp_path, kill_server)
     try:
-        with pytest.raises(OpsError, match=r"dumping postgres failed \(exit 1\): .*server"):
+        with pytest.raises(OpsError, match=r"pg_dump failed \(exit 1\): .*server"):
             run_backup(ctx)
     finally:
         docker("start", place.container)

@@ -6,8 +6,11 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyrage
 import pytest
@@ -16,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortex_ops.backup.manifest import Part
-from cortex_ops.backup.plain import BytesPlain, ProcessPlain, ProcessSink, ends_with, read_all
+from cortex_ops.backup.plain import BytesPlain, ProcessSink, ends_with
+from cortex_ops.backup.session import Session
 from cortex_ops.backup.streams import fetch_part, store_part, verify_part
 from cortex_ops.kernel.errors import DeadlineError, InterruptedByUser, OpsError
 from cortex_ops.kernel.process import Pipeline, Stage
@@ -167,6 +171,18 @@ def test_a_failing_producer_leaves_nothing_and_its_error_arrives_as_it_is(
     assert list((store.root / ".partial").iterdir()) == []
 
 
+def test_a_signal_that_strikes_outside_our_callbacks_is_still_an_interruption(store: LocalStore) -> None:
+    def encrypt(*_: object) -> None:
+        raise pyrage.EncryptError("InterruptedByUser: told to end by SIGTERM")
+
+    with (
+        mock.patch("pyrage.encrypt_io", encrypt),
+        pytest.raises(InterruptedByUser, match=r"^told to end by SIGTERM$"),
+    ):
+        store_part(store, "a/part", "data", BytesPlain(RANDOM), TO)
+    assert store.list("") == []
+
+
 def test_a_failing_store_leaves_nothing_and_its_error_arrives_as_it_is(store: LocalStore) -> None:
     full = OpsError("no space left")
 
@@ -200,55 +216,103 @@ def test_a_failing_taker_is_reported_as_it_is(store: LocalStore) -> None:
 
 # -- programs on either end --------------------------------------------------------------------------------------
 
+# A stand-in for psql: it answers what a session needs of it, and its shell is a real one.
+STAND_IN = r"""
+import subprocess, sys
+for line in sys.stdin:
+    sys.stdout.flush()
+    if line.startswith("\\! "):
+        subprocess.run(["sh", "-c", line[3:]])
+    elif line.startswith("\\echo "):
+        print(line[6:].strip(), flush=True)
+    elif line.startswith("SELECT "):
+        print(line[7:].strip())
+    elif line.startswith("FAIL"):
+        sys.exit("psql: ERROR:  no such table")
+"""
 
-def _sh(script: str) -> list[Stage]:
-    return [Stage(["sh", "-c", script], "the producer")]
+
+@contextmanager
+def a_session(deadline: float = 10.0) -> Iterator[Session]:
+    with Pipeline([Stage([sys.executable, "-c", STAND_IN], "the session")], stdin=subprocess.PIPE) as pipeline:
+        yield Session(pipeline, "it", deadline=deadline)
 
 
-def test_output_counts_when_the_producer_ended_well() -> None:
-    with Pipeline(_sh("printf 'a\\n-- done\\n'")) as pipeline:
-        plain = ProcessPlain(pipeline, "it", deadline=10, trailer=b"-- done")
-        assert read_all(plain, 100) == b"a\n-- done\n"
+def test_a_session_answers_and_ends() -> None:
+    with a_session() as session:
+        assert session.ask('SELECT {"a": "b"}') == [{"a": "b"}]
+        session.do("SELECT anything")
+        assert session.shell("echo x") == b"x\n"
+        assert session.ask("SELECT 1") == [1]
+        session.close()
 
 
-@pytest.mark.parametrize("end", ["exit 3", "kill -9 $$"])
-def test_output_of_a_producer_that_died_never_ends(end: str) -> None:
-    with Pipeline(_sh(f"printf 'a\\n-- done\\n'; echo gone >&2; {end}")) as pipeline:
-        plain = ProcessPlain(pipeline, "it", deadline=10, trailer=b"-- done")
-        with pytest.raises(OpsError, match=r"the producer failed \(exit (3|-9)\): gone"):
-            read_all(plain, 100)
+def test_a_statement_that_fails_ends_the_session_with_the_servers_words() -> None:
+    with (
+        a_session() as session,
+        pytest.raises(OpsError, match=r"the session failed \(exit 1\): psql: ERROR:  no such"),
+    ):
+        session.ask("FAIL")
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 41, 42, 43, 44, 100, 65_536, 3_000_000])
+@pytest.mark.parametrize("chunk", [7, 65_536])
+def test_output_of_a_command_arrives_whole_whatever_its_length(size: int, chunk: int) -> None:
+    chunk = chunk if size < 1000 else 65_536
+    with a_session() as session:
+        output, out = session.stream(f"head -c {size} /dev/zero | tr '\\0' '\\n'"), bytearray()
+        while data := output.read(chunk):
+            assert len(data) <= chunk
+            out += data
+        assert bytes(out) == b"\n" * size
+        assert session.ask("SELECT 2") == [2], "the conversation goes on"
+
+
+def test_output_counts_when_the_command_ended_well_and_whole() -> None:
+    with a_session() as session:
+        assert session.shell("printf 'a\\n-- done\\n'", trailer=b"-- done") == b"a\n-- done\n"
+
+
+@pytest.mark.parametrize(("end", "code"), [("exit 3", 3), ("kill -9 $$", 137)])
+def test_output_of_a_command_that_died_never_ends(end: str, code: int) -> None:
+    with a_session() as session:
+        command = f"sh -c \"printf 'a\\n-- done\\n'; echo 'error: gone' >&2; {end.replace('$', chr(92) + '$')}\""
+        with pytest.raises(OpsError, match=rf"sh failed \(exit {code}\): error: gone"):
+            session.shell(command, trailer=b"-- done")
 
 
 def test_output_without_its_trailer_never_ends_though_the_exit_code_is_zero() -> None:
-    with Pipeline(_sh("printf 'a\\n-- do'")) as pipeline:
-        plain = ProcessPlain(pipeline, "it", deadline=10, trailer=b"-- done")
-        with pytest.raises(OpsError, match="it ended without its last line, '-- done'"):
-            read_all(plain, 100)
+    with a_session() as session, pytest.raises(OpsError, match="printf ended without its last line, '-- done'"):
+        session.shell("printf 'a\\n-- do'", trailer=b"-- done")
 
 
-def test_a_producer_that_hangs_meets_its_deadline() -> None:
+def test_output_of_a_container_that_died_never_ends() -> None:
+    with a_session() as session, pytest.raises(OpsError, match=r"the session failed \(exit -9\)"):
+        session.shell("printf 'a\\n-- done\\n'; kill -9 0", trailer=b"-- done")
+
+
+def test_a_command_that_hangs_meets_its_deadline() -> None:
     began = time.monotonic()
-    with Pipeline(_sh("echo a; exec sleep 30")) as pipeline:
-        plain = ProcessPlain(pipeline, "it", deadline=0.5)
-        with pytest.raises(DeadlineError, match=r"it did not end within 0\.5 s"):
-            read_all(plain, 100)
+    with a_session(0.7) as session, pytest.raises(DeadlineError, match=r"it did not answer within 0\.7 s"):
+        session.shell("echo a; exec sleep 30")
     assert time.monotonic() - began < 6
 
 
 def test_small_output_that_is_not_small_is_refused() -> None:
-    with Pipeline(_sh("yes | head -c 5000")) as pipeline, pytest.raises(OpsError, match="more than 1000 bytes"):
-        read_all(ProcessPlain(pipeline, "it", deadline=10), 1000)
+    with a_session() as session, pytest.raises(OpsError, match="yes gave more than 1000 bytes"):
+        session.shell("yes", limit=1000)
 
 
-def test_the_trailer_is_seen_over_chunk_borders_and_after_bytes_that_were_pushed_back() -> None:
-    script = (
-        "import sys, time\nfor c in 'ab\\n-- done\\n':\n    sys.stdout.write(c); sys.stdout.flush(); time.sleep(.01)"
-    )
-    with Pipeline([Stage([sys.executable, "-c", script], "the producer")]) as pipeline:
-        plain = ProcessPlain(pipeline, "it", deadline=10, trailer=b"-- done")
-        first = plain.read(2)
-        plain.push_back(first)
-        assert read_all(plain, 100) == b"ab\n-- done\n"
+def test_the_trailer_is_seen_over_chunk_borders_and_after_bytes_that_were_given_back() -> None:
+    with a_session() as session:
+        command = "for c in a b '\\n' - - ' ' d o n e '\\n'; do printf -- $c; sleep 0.01; done"
+        output = session.stream(command.replace("' '", "'\\040'"), trailer=b"-- done")
+        first = bytes(output.read(2))
+        output.push_back(first)
+        out = bytearray()
+        while data := output.read(100):
+            out += data
+        assert bytes(out) == b"ab\n-- done\n"
 
 
 @pytest.mark.parametrize(

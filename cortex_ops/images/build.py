@@ -17,8 +17,9 @@ from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import ImageLock, ImageRef
-from cortex_ops.source.fingerprint import HashCache, fingerprint
+from cortex_ops.source.fingerprint import fingerprint
 from cortex_ops.source.git import inspect
+from cortex_ops.source.hashes import HashCache
 from cortex_ops.stack.schema import Stack
 
 PROXY = Path(__file__).resolve().parents[2] / "deploy" / "docker" / "proxy"

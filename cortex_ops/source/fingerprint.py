@@ -1,90 +1,64 @@
 """One hash of all that an image's build can see: paths, modes and bytes, Dockerfile, arguments, base digests.
 
-File hashes are cached by path, size, inode, mtime and ctime. Git is not asked: its index misses edits under
-skip-worktree and ignored files, which enter a build all the same. A file that changed within a second of being
-hashed is not cached (the racy-clean rule that git's own index follows).
+Which files those are is read from the Dockerfile (COPY, ADD, bind mounts), not from a list kept by hand: a list that
+lacks an entry leaves an image stale, and one that has too many rebuilds for nothing. Where a source is broad, has a
+variable or leads through a symlink, it is the whole context.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
-import json
-import os
+import re
 import stat
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from cortex_ops.kernel.canonical import canonical, sha256
-from cortex_ops.kernel.errors import InputError, OpsError
-from cortex_ops.kernel.files import write_atomic
-from cortex_ops.source.dockerfile import WHOLE, scan
-from cortex_ops.source.ignore import Rule, can_skip_folder, ignored, read_ignore
+from cortex_ops.kernel.errors import InputError
+from cortex_ops.source.context import Context
+from cortex_ops.source.dockerfile import WHOLE, Seen, scan
+from cortex_ops.source.hashes import HashCache, read_text
+from cortex_ops.source.ignore import Ignore, read_ignore
 
-_RACY_NS = 1_000_000_000
-FORMAT = 1
-
-
-class HashCache:
-    """Hashes of files of one context. `save` writes it back; losing it costs time only."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._known: dict[str, list[object]] = {}
-        self._dirty = False
-        if path is not None:
-            try:
-                document = json.loads(path.read_bytes())
-                if document.get("format") == FORMAT:
-                    self._known = document["files"]
-            except (OSError, ValueError, KeyError, AttributeError):
-                self._known = {}
-
-    def digest(self, path: str, info: os.stat_result) -> str:
-        """sha256 hex of the bytes (or of a symlink's target)."""
-        key = [info.st_size, info.st_ino, info.st_mtime_ns, info.st_ctime_ns]
-        known = self._known.get(path)
-        if known is not None and known[:4] == key:
-            return str(known[4])
-        if stat.S_ISLNK(info.st_mode):
-            value = sha256(str(Path(path).readlink()).encode())
-        else:
-            with open(path, "rb") as stream:  # noqa: PTH123 - hot path
-                value = hashlib.file_digest(stream, "sha256").hexdigest()
-        if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _RACY_NS:
-            self._known[path] = [*key, value]
-            self._dirty = True
-        return value
-
-    def save(self) -> None:
-        if self._dirty and self.path is not None:
-            write_atomic(self.path, json.dumps({"format": FORMAT, "files": self._known}).encode())
-            self._dirty = False
+FORMAT = 2
 
 
-def context_files(context: Path, rules: list[Rule], start: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """(path with `/`, lstat) of all files and symlinks that survive the ignore rules. Symlinks are not followed."""
-    root = context / start if start else context
-    pending = [(str(root), start)]
-    while pending:
-        folder, relative = pending.pop()
-        try:
-            entries = sorted(os.scandir(folder), key=lambda e: e.name)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise OpsError(f"{folder} cannot be read: {error.strerror}") from error
-        for entry in entries:
-            path = f"{relative}/{entry.name}" if relative else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not can_skip_folder(rules, path):
-                    pending.append((entry.path, path))
-            elif not ignored(rules, path):
-                try:
-                    yield path, entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
+class Reader:
+    """Fingerprints of several images: what they share of a context is read once."""
+
+    def __init__(self, cache: HashCache) -> None:
+        self.cache = cache
+        self._contexts: dict[tuple[Path, Ignore], Context] = {}
+
+    def fingerprint(
+        self,
+        context: Path,
+        dockerfile: str,
+        *,
+        target: str = "",
+        arguments: dict[str, str] | None = None,
+        bases: dict[str, str] | None = None,
+    ) -> str:
+        """64 hex characters. `bases` maps base image name → digest, for those that the Dockerfile names."""
+        text = read_dockerfile(context, dockerfile)
+        seen = scan(text, arguments)
+        known = bases or {}
+        document = {
+            "format": FORMAT,
+            "dockerfile": sha256(text.encode(errors="surrogateescape")),
+            "target": target,
+            "arguments": arguments or {},
+            "bases": {image: known.get(image, "") for image, _ in seen.bases},
+            "files": self._files(context, dockerfile, seen),
+        }
+        return sha256(canonical(document))
+
+    def _files(self, context: Path, dockerfile: str, seen: Seen) -> dict[str, str]:
+        ignore = read_ignore(context, dockerfile)
+        tree = self._contexts.setdefault((context, ignore), Context(context, ignore, self.cache))
+        starts = {start for source in seen.sources for start in _places(context, source)}
+        if WHOLE in starts:
+            return {WHOLE: tree.digest()}
+        # Names that are no UTF-8 (the builder refuses them) still need a form that JSON takes.
+        return {ascii(start): tree.digest(start) for start in sorted(starts)}
 
 
 def fingerprint(
@@ -96,70 +70,48 @@ def fingerprint(
     arguments: dict[str, str] | None = None,
     bases: dict[str, str] | None = None,
 ) -> str:
-    """64 hex characters. `bases` maps base image name → digest, for those that the Dockerfile names."""
+    """Of one image; see `Reader`."""
+    reader = Reader(cache)
+    return reader.fingerprint(context, dockerfile, target=target, arguments=arguments, bases=bases)
+
+
+def read_dockerfile(context: Path, dockerfile: str) -> str:
+    """Raises `InputError` naming the stack file's entry when there is none."""
     path = context / dockerfile
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", remedy="correct `build.dockerfile` in the stack file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    seen = scan(text)
-    rules = read_ignore(context, dockerfile)
-    files = {}
-    for name, info in _visible(context, rules, seen.sources):
-        mode = stat.S_IMODE(info.st_mode) if not stat.S_ISLNK(info.st_mode) else 0o120000
-        files[name] = [mode, cache.digest(str(context / name), info)]
-    known = bases or {}
-    return sha256(
-        canonical(
-            {
-                "format": FORMAT,
-                "dockerfile": sha256(text.encode()),
-                "target": target,
-                "arguments": arguments or {},
-                "bases": {image: known.get(image, "") for image, _ in seen.bases},
-                "files": files,
-            }
-        )
-    )
 
 
-def _visible(context: Path, rules: list[Rule], sources: tuple[str, ...]) -> Iterator[tuple[str, os.stat_result]]:
-    if WHOLE in sources:
-        yield from context_files(context, rules)
-        return
-    done: set[str] = set()
-    for source in sources:
-        for start in _expand(context, source):
-            full = context / start
-            try:
-                info = full.lstat()
-            except OSError:
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                found: Iterator[tuple[str, os.stat_result]] = context_files(context, rules, start)
-            else:
-                found = iter([] if ignored(rules, start) else [(start, info)])
-            for name, file_info in found:
-                if name not in done:
-                    done.add(name)
-                    yield name, file_info
-
-
-def _expand(context: Path, source: str) -> list[str]:
-    """A COPY source may be a glob; each part is matched in its folder only, as the builder does."""
+def _places(context: Path, source: str) -> list[str]:
+    """The paths that a COPY source names; a glob is matched part by part in its folder, as the builder does."""
+    if source == WHOLE:
+        return [WHOLE]
     starts = [""]
     for part in source.split("/"):
         following = []
         for start in starts:
-            if any(c in part for c in "*?["):
-                try:
-                    names = sorted(p.name for p in (context / start).iterdir())
-                except OSError:
-                    continue
-                following += [f"{start}/{n}" if start else n for n in names if fnmatch.fnmatchcase(n, part)]
-            else:
-                following.append(f"{start}/{part}" if start else part)
+            names = _matching(context / start, part) if any(c in part for c in "*?[") else [part]
+            following += [f"{start}/{name}" if start else name for name in names]
+        if any(_is_symlink(context / path) for path in following):
+            return [WHOLE]  # the builder follows it, to wherever in the context
         starts = following
     return starts
+
+
+def _matching(folder: Path, part: str) -> list[str]:
+    # A class is matched loosely: its syntax has corners, and one file too many does no harm.
+    loose = re.sub(r"\[.*", "*", part)
+    pattern = re.compile("".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in loose), re.DOTALL)
+    try:
+        return sorted(path.name for path in folder.iterdir() if pattern.fullmatch(path.name))
+    except OSError:
+        return []
+
+
+def _is_symlink(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -70,7 +70,7 @@ class Engine:
             )
         except OpsError as error:
             text = "\n".join([error.message, *error.details])
-            if "annot connect to the Docker daemon" in text or "error during connect" in text:
+            if away(text):
                 raise unreachable(self.settings) from error
             raise
 
@@ -138,6 +138,12 @@ def _only_its_own_certificates(tls: Any) -> None:
         session.trust_env = False
 
     tls.configure_client = alone
+
+
+def away(text: str) -> bool:
+    """Whether the CLI says that no engine answers; its versions say it in different words."""
+    words = ("annot connect to the Docker daemon", "error during connect", "failed to connect to the docker API")
+    return any(one in text for one in words)
 
 
 def unreachable(settings: Settings) -> OpsError:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.buildx import bake
 from cortex_ops.adapters.engine import Engine
-from cortex_ops.images.plan import Buildable, BuildPlan, buildables, plan_builds, tag
-from cortex_ops.images.policy import judge_image
+from cortex_ops.images import bases
+from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, owner_of, plan_builds
+from cortex_ops.images.policy import judge_images
+from cortex_ops.images.readback import made, resolved
 from cortex_ops.kernel.canonical import sha256
-from cortex_ops.kernel.clock import SYSTEM, Clock
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.errors import InputError, RefusedError
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.store import Store
-from cortex_ops.kernel.values import ImageLock, ImageRef
-from cortex_ops.source.fingerprint import fingerprint
+from cortex_ops.kernel.values import ImageLock, ImageRef, Value
+from cortex_ops.source.dockerfile import scan
+from cortex_ops.source.fingerprint import Reader, read_dockerfile
 from cortex_ops.source.git import inspect
 from cortex_ops.source.hashes import HashCache
 from cortex_ops.stack.schema import Stack
@@ -25,14 +31,14 @@ from cortex_ops.stack.schema import Stack
 PROXY = Path(__file__).resolve().parents[2] / "deploy" / "docker" / "proxy"
 
 
-@dataclass
-class BuildResult:
-    """`built`: names that were built now; `findings`: policy sentences by name."""
+class BuildResult(Value):
+    """`built` are names; `seconds` that their own steps took (shared ones count for the image that ran them);
+    `findings` are policy sentences by name."""
 
     lock: ImageLock
-    built: set[str] = field(default_factory=set)
-    seconds: dict[str, float] = field(default_factory=dict)
-    findings: dict[str, list[str]] = field(default_factory=dict)
+    built: tuple[str, ...] = ()
+    seconds: dict[str, float] = {}
+    findings: dict[str, tuple[str, ...]] = {}
 
 
 def monorepo(stack: Stack, settings: Settings) -> Path:
@@ -40,186 +46,149 @@ def monorepo(stack: Stack, settings: Settings) -> Path:
 
 
 def fingerprints(stack: Stack, settings: Settings) -> dict[str, str]:
-    """64 hex characters by image name, for everything that is built."""
+    """64 hex characters by image name, for everything that is built. Asks no engine: a base image that nothing has
+    pinned yet counts as unknown, and the first build pins it."""
     images = buildables(stack, monorepo(stack, settings), PROXY)
-    bases = base_digests(settings)
-    cache = HashCache(settings.state / "cache" / "file-hashes.json")
+    return _fingerprints(images, settings, bases.known_digests(settings))
+
+
+def base_images(stack: Stack, settings: Settings) -> dict[str, str]:
+    """Every image that is pulled and not built → the place that names it (a Dockerfile's line, the stack file)."""
+    named = _named(buildables(stack, monorepo(stack, settings), PROXY))
+    return {**bases.of_stores(_stores(stack), settings), **named}
+
+
+def build(stack: Stack, settings: Settings, engine: Engine, store: Store, progress: Progress = SILENT) -> BuildResult:
+    """One bake for all that changed; a hit whose image still exists never calls the builder.
+
+    Raises `OpsError` for a Dockerfile that fails, a base image that cannot be had, an engine that is away.
+    """
+    images = buildables(stack, monorepo(stack, settings), PROXY)
+    with ThreadPoolExecutor(max_workers=2) as pool:  # git and the engine's CLI are both waiting for processes
+        asked = pool.submit(inspect, monorepo(stack, settings))
+        engine_id, platform = engine_images.identity(engine)
+        state = asked.result()
+    place = Place(engine_id, platform, owner_of(settings), settings.registry)
+    with registry.logged_in(engine) as environ:
+        work = _Work(settings, engine, store, progress, place, environ)
+        digests = bases.pin(engine, settings, _named(images), progress)
+        prints = _fingerprints(images, settings, digests)
+        plan = work.planned(images, prints, state.revision, digests)
+        refs, seconds = work.baked(plan, images, prints, digests) if plan.misses else ({}, {})
+        refs |= plan.hits
+        judged = judge_images(engine, store, {one: refs[one.name] for one in images}, progress, environ)
+        refs |= resolved(engine, settings, _stores(stack), engine_id, progress)
+    return BuildResult(
+        lock=ImageLock(source_revision=state.revision, source_dirty=state.dirty, images=dict(sorted(refs.items()))),
+        built=plan.misses,
+        seconds=seconds,
+        findings={name: tuple(one.message for one in found) for name, found in judged.items()},
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the steps of one build share. `environ` is what docker commands need to reach the registry."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    progress: Progress
+    place: Place
+    environ: Mapping[str, str]
+
+    def planned(
+        self, images: list[Buildable], prints: Mapping[str, str], revision: str, digests: Mapping[str, str]
+    ) -> BuildPlan:
+        ca_bundle = self.settings.ca_bundle
+        if ca_bundle and not Path(ca_bundle).is_file():
+            raise InputError(f"the CA bundle {ca_bundle} does not exist", remedy="correct CORTEX_OPS_CA_BUNDLE")
+        contexts = bases.contexts(self.settings, digests)
+        known = {prints[image.name]: _known(self.store, prints[image.name]) for image in images}
+        existing = self._existing([ref.reference() for refs in known.values() for ref in refs])
+        plan = plan_builds(
+            images,
+            prints,
+            known,
+            existing,
+            self.place,
+            revision=revision,
+            build_id=secrets.token_hex(6),
+            ca_bundle=ca_bundle,
+            contexts={one.name: {b: contexts[b] for b, _ in _bases(one) if b in contexts} for one in images},
+        )
+        for name, ref in plan.hits.items():
+            keep = keep_tag(name, self.place, ref.image_id)
+            if not self.place.registry and keep not in (existing[ref.image_id].get("RepoTags") or []):
+                engine_images.tag(self.engine, ref.image_id, keep)
+        return plan
+
+    def _existing(self, references: list[str]) -> dict[str, dict[str, Any]]:
+        if not self.place.registry:
+            return engine_images.inspect(self.engine, references)
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            found = pool.map(lambda one: registry.manifest(self.engine, one, self.environ), references)
+            return {one: manifest for one, manifest in zip(references, found, strict=True) if manifest is not None}
+
+    def baked(
+        self, plan: BuildPlan, images: list[Buildable], prints: Mapping[str, str], digests: Mapping[str, str]
+    ) -> tuple[dict[str, ImageRef], dict[str, float]]:
+        names = ", ".join(f"{name} ({plan.reasons[name]})" for name in plan.misses)
+        with self.progress.step(f"building {names}"):
+            done = bake(self.engine, plan.document, plan.images, progress=self.progress, environ=self.environ)
+        # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
+        after = _fingerprints([i for i in images if i.name in plan.misses], self.settings, digests)
+        moved = [name for name in plan.misses if after[name] != prints[name]]
+        if moved:
+            raise RefusedError(f"files of {', '.join(moved)} changed while they were built", remedy="build again")
+        refs = {}
+        for name in plan.misses:
+            tag = plan.document["target"][name]["tags"][0]
+            ref = made(self.engine, self.place, name, tag, done.metadata.get(name, {}), self.environ)
+            refs[name] = ref.model_copy(update={"fingerprint": prints[name]})
+            self.store.put_if_absent(_record_key(refs[name]), refs[name].to_json())
+        return refs, {name: done.seconds.get(name, 0.0) for name in plan.misses}
+
+
+def _known(store: Store, fingerprint: str) -> list[ImageRef]:
+    """What earlier builds of a fingerprint gave, on every machine that shares the store."""
+    data = [store.get(key) for key in store.list(f"builds/{fingerprint}/")]
+    return [ImageRef.from_json(one) for one in data if one is not None]
+
+
+def _record_key(ref: ImageRef) -> str:
+    """The same content in two engines is two records: neither can run the other's."""
+    return f"builds/{ref.fingerprint}/{sha256(f'{ref.engine_id} {ref.reference()}'.encode())[:32]}.json"
+
+
+def _fingerprints(images: list[Buildable], settings: Settings, digests: Mapping[str, str]) -> dict[str, str]:
+    reader = Reader(HashCache(settings.state / "cache" / "file-hashes.json"))
     found = {
-        image.name: fingerprint(
+        image.name: reader.fingerprint(
             image.context,
             image.dockerfile,
-            cache=cache,
             target=image.target,
             arguments=dict(image.arguments),
-            bases=bases,
+            bases=dict(digests),
         )
         for image in images
     }
-    cache.save()
+    reader.cache.save()
     return found
 
 
-def base_digests(settings: Settings) -> dict[str, str]:
-    """Image → digest: what a bare machine built wins over the committed lock."""
-    out: dict[str, str] = {}
-    for path in (settings.project / "deploy" / "bases.lock", settings.state / "bases.json"):
-        try:
-            out |= json.loads(path.read_text())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            raise OpsError(f"{path} cannot be read: {error}", remedy="run `make setup` again") from error
-    return out
+def _bases(image: Buildable) -> tuple[tuple[str, int], ...]:
+    return scan(read_dockerfile(image.context, image.dockerfile), dict(image.arguments)).bases
 
 
-def build(
-    stack: Stack,
-    settings: Settings,
-    engine: Engine,
-    store: Store,
-    progress: Progress = SILENT,
-    clock: Clock = SYSTEM,
-) -> BuildResult:
-    """One bake for all that changed; a hit whose image still exists never calls the builder."""
-    images = buildables(stack, monorepo(stack, settings), PROXY)
-    prints = fingerprints(stack, settings)
-    state = inspect(monorepo(stack, settings))
-    plan = plan_builds(
-        images,
-        prints,
-        {prints[i.name]: _records(store, prints[i.name]) for i in images},
-        _existing(engine),
-        revision=state.revision,
-        registry=settings.registry,
-        ca_bundle=settings.ca_bundle,
-        base_contexts=_base_contexts(settings),
-    )
-    refs = dict(plan.hits)
-    result = BuildResult(ImageLock(source_revision=state.revision, source_dirty=state.dirty, images={}))
-    if plan.misses:
-        refs |= _bake(plan, images, prints, engine, settings, store, progress, clock, result)
-    for name, model in stack.stores.items():
-        refs[name] = _resolve_public(engine, model.image, progress)
+def _named(images: list[Buildable]) -> dict[str, str]:
+    """Base image → the first Dockerfile and line that names it."""
+    found: dict[str, str] = {}
     for image in images:
-        result.findings[image.name] = judge_image(engine, store, image, refs[image.name], progress)
-    result.lock = result.lock.model_copy(update={"images": dict(sorted(refs.items()))})
-    return result
-
-
-def _bake(
-    plan: BuildPlan,
-    images: list[Buildable],
-    prints: dict[str, str],
-    engine: Engine,
-    settings: Settings,
-    store: Store,
-    progress: Progress,
-    clock: Clock,
-    result: BuildResult,
-) -> dict[str, ImageRef]:
-    names = ", ".join(f"{name} ({plan.reasons[name]})" for name in plan.misses)
-    began = clock.monotonic()
-    with progress.step(f"building {names}"):
-        metadata = bake(engine, plan.document, progress=progress)
-    seconds = clock.monotonic() - began
-    out = {}
-    for name in plan.misses:
-        digest = str(metadata.get(name, {}).get("containerimage.digest", ""))
-        reference = tag(name, prints[name], settings.registry)
-        out[name] = _built_ref(engine, settings, name, reference, digest, prints[name])
-        key = f"builds/{prints[name]}/{sha256(out[name].reference().encode())[:32]}.json"
-        store.put_if_absent(key, out[name].to_json())
-        result.built.add(name)
-        result.seconds[name] = round(seconds, 3)
-    return out
-
-
-def _built_ref(engine: Engine, settings: Settings, name: str, reference: str, digest: str, print_: str) -> ImageRef:
-    """Read back from the engine what the build says it made; they must agree."""
-    if settings.registry:
-        pinned = f"{settings.registry}/{name}@{digest}"
-        engine.run(engine.argv("pull", "--quiet", pinned), what=f"pulling {name} back by digest", deadline=600)
-        info = _inspect(engine, pinned)
-        return ImageRef(
-            fingerprint=print_,
-            repository=f"{settings.registry}/{name}",
-            digest=digest,
-            size=int(info.get("Size") or 0),
-            user=str((info.get("Config") or {}).get("User", "")),
-        )
-    info = _inspect(engine, reference)
-    found = {str(info["Id"]), *(str(d).rpartition("@")[2] for d in info.get("RepoDigests") or [])}
-    if digest and digest not in found:
-        raise OpsError(f"{name}: the build says {digest}, the engine holds {info['Id']}", remedy="build again")
-    # A tag by fingerprint moves when another checkout builds the same content with another revision's label, and
-    # an image that loses its last tag is gone. So each image keeps one by its own id.
-    identity = str(info["Id"]).removeprefix("sha256:")
-    engine.guard(engine.client.api.tag, str(info["Id"]), f"cortex-ops/{name}", tag=f"keep-{identity[:16]}")
-    return ImageRef(
-        fingerprint=print_,
-        image_id=str(info["Id"]),
-        engine_id=engine.id,
-        size=int(info.get("Size") or 0),
-        user=str((info.get("Config") or {}).get("User", "")),
-    )
-
-
-def _inspect(engine: Engine, reference: str) -> dict:  # type: ignore[type-arg]
-    from docker.errors import NotFound
-
-    try:
-        return dict(engine.guard(engine.client.api.inspect_image, reference))
-    except NotFound:
-        raise OpsError(f"the engine has no image {reference} although it was just built") from None
-
-
-def _records(store: Store, print_: str) -> list[ImageRef]:
-    found = []
-    for key in store.list(f"builds/{print_}/"):
-        data = store.get(key)
-        if data is not None:
-            found.append(ImageRef.from_json(data))
+        for name, line in _bases(image):
+            found.setdefault(name, f"{image.dockerfile}:{line}")
     return found
 
 
-def _existing(engine: Engine) -> set[str]:
-    """One call: the ids and `repository@digest`s of all images that the engine holds."""
-    out: set[str] = set()
-    for row in engine.guard(engine.client.api.images):
-        out.add(row["Id"])
-        out |= set(row.get("RepoDigests") or [])
-    return out
-
-
-def _base_contexts(settings: Settings) -> dict[str, str]:
-    """Pin the base images that have a known digest; through the mirror where one is set."""
-    out = {}
-    for image, digest in base_digests(settings).items():
-        name, _, _ = image.partition(":")
-        full = name if "/" in name else f"library/{name}"
-        where = f"{settings.mirror}/{full}" if settings.mirror else name
-        out[image] = f"docker-image://{where}@{digest}"
-    return out
-
-
-def _resolve_public(engine: Engine, image: str, progress: Progress) -> ImageRef:
-    """A store's image by content: its repository digest where it came from a registry, else its id."""
-    from docker.errors import NotFound
-
-    try:
-        info = engine.guard(engine.client.api.inspect_image, image)
-    except NotFound:
-        with progress.step(f"pulling {image}"):
-            engine.run(engine.argv("pull", "--quiet", image), what=f"pulling {image}", deadline=900)
-        info = engine.guard(engine.client.api.inspect_image, image)
-    digests = [d for d in info.get("RepoDigests") or [] if "@sha256:" in d]
-    repository, _, digest = digests[0].partition("@") if digests else ("", "", "")
-    return ImageRef(
-        fingerprint="",
-        repository=repository,
-        digest=digest,
-        image_id="" if digests else str(info["Id"]),
-        engine_id="" if digests else engine.id,
-        size=int(info.get("Size") or 0),
-        user=str((info.get("Config") or {}).get("User", "")),
-    )
+def _stores(stack: Stack) -> dict[str, str]:
+    return {name: store.image for name, store in stack.stores.items()}

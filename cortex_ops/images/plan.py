@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cortex_ops.adapters.build_log import TESTS
+from cortex_ops.kernel.canonical import sha256
+from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.values import ImageRef
 from cortex_ops.stack.quantities import size
 from cortex_ops.stack.schema import Build, Stack
 
 LABEL = "org.cortex-ops."
+LOCAL = "cortex-ops"
+EDGE, RUNNER = "edge", "integration-tests"
 
 
 @dataclass(frozen=True)
 class Buildable:
-    """One image that we build. `context` is absolute; `dockerfile` is relative to it. Budget in bytes."""
+    """One image that we build. `context` is absolute; `dockerfile` is relative to it. Budget in bytes, 0: none."""
 
     name: str
     context: Path
@@ -24,17 +30,29 @@ class Buildable:
     test_stage: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
     size_budget: int = 0
-    must_be_rootless: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images are built and kept. `registry` empty: in the engine `engine_id`, whose `platform` it is. `owner`
+    tells the names that our store's releases need from those of another checkout, which may be for the same image."""
+
+    engine_id: str
+    platform: str
+    owner: str
+    registry: str = ""
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """`hits` are images that exist; `misses` are built; `document` is for `docker buildx bake`."""
+    """`hits` are images that exist; `misses` are built, each for its reason; `document` is for `docker buildx bake`,
+    and `images` says which image each of its targets belongs to."""
 
     hits: dict[str, ImageRef]
     misses: tuple[str, ...]
-    document: dict[str, Any]
     reasons: dict[str, str]
+    document: dict[str, Any]
+    images: dict[str, str]
 
 
 def buildables(stack: Stack, monorepo: Path, proxy: Path) -> list[Buildable]:
@@ -54,48 +72,74 @@ def buildables(stack: Stack, monorepo: Path, proxy: Path) -> list[Buildable]:
 
     out = [one(name, service.build) for name, service in stack.services.items()]
     if stack.tests is not None:
-        out.append(one("integration-tests", stack.tests.build))
-    out.append(Buildable(name="edge", context=proxy, dockerfile="Dockerfile"))
+        out.append(one(RUNNER, stack.tests.build))
+    out.append(Buildable(name=EDGE, context=proxy, dockerfile="Dockerfile"))
     return out
+
+
+def usable(ref: ImageRef, place: Place) -> bool:
+    """Whether a record's image, if it still exists, is one that this place can run."""
+    if place.registry:
+        covered = not ref.platforms or place.platform in ref.platforms
+        return ref.repository.startswith(f"{place.registry}/") and covered
+    return not ref.repository and ref.engine_id == place.engine_id
 
 
 def plan_builds(
     images: list[Buildable],
-    fingerprints: dict[str, str],
-    known: dict[str, list[ImageRef]],
-    existing: set[str],
+    fingerprints: Mapping[str, str],
+    known: Mapping[str, list[ImageRef]],
+    existing: Collection[str],
+    place: Place,
     *,
     revision: str,
-    registry: str = "",
+    build_id: str,
     ca_bundle: str = "",
-    base_contexts: dict[str, str] | None = None,
+    contexts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> BuildPlan:
-    """`known` maps fingerprint → what earlier builds gave; `existing` holds image ids and `repo@digest`s."""
+    """`known`: fingerprint → what earlier builds gave; `existing`: references that are still there; `contexts`: image
+    name → its base images by content. `build_id` makes this build's own tags, which no other can move."""
     hits: dict[str, ImageRef] = {}
     reasons: dict[str, str] = {}
-    misses: list[Buildable] = []
-    for image in images:
-        records = known.get(fingerprints[image.name], [])
-        usable = [ref for ref in records if ref.reference() in existing and bool(ref.repository) == bool(registry)]
-        if usable:
-            hits[image.name] = usable[-1]
-        else:
-            reasons[image.name] = "its image is gone" if records else "its content is new"
-            misses.append(image)
     targets: dict[str, Any] = {}
-    for image in misses:
-        targets |= _targets(image, fingerprints[image.name], revision, registry, ca_bundle, base_contexts or {})
+    owners: dict[str, str] = {}
+    for image in images:
+        records = [ref for ref in known.get(fingerprints[image.name], []) if usable(ref, place)]
+        there = [ref for ref in records if ref.reference() in existing]
+        if there:
+            hits[image.name] = there[-1]
+            continue
+        reasons[image.name] = "its image is gone" if records else "its content is new"
+        made = _targets(image, fingerprints[image.name], place, revision, build_id, ca_bundle)
+        for target in made.values():
+            if named := dict((contexts or {}).get(image.name, {})):
+                target["contexts"] = named
+        targets |= made
+        owners |= dict.fromkeys(made, image.name)
     document = {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
-    return BuildPlan(hits, tuple(i.name for i in misses), document, reasons)
+    return BuildPlan(hits, tuple(reasons), reasons, document, owners)
 
 
-def tag(name: str, fingerprint: str, registry: str = "") -> str:
-    """The name an image keeps so that pruning cannot take it: by content, never moved."""
-    return f"{registry or 'cortex-ops'}/{name}:{fingerprint[:16]}"
+def owner_of(settings: Settings) -> str:
+    """What the names in the engine of one store's images end in. Checkouts that share a store share it."""
+    return sha256(settings.store.encode())[:8]
+
+
+def build_tag(name: str, place: Place, fingerprint: str, build_id: str) -> str:
+    """What bake names the image. In a registry by content; in the engine by build, until `keep_tag` takes over."""
+    if place.registry:
+        return f"{place.registry}/{name}:{fingerprint[:16]}"
+    return f"{LOCAL}/{name}:build-{build_id}-{place.owner}"
+
+
+def keep_tag(name: str, place: Place, image_id: str) -> str:
+    """A name by the image's own digest: never moved, so that neither pruning nor another checkout's build of the same
+    content (which differs in its revision's label) can take what a rollback needs."""
+    return f"{LOCAL}/{name}:keep-{image_id.removeprefix('sha256:')[:16]}-{place.owner}"
 
 
 def _targets(
-    image: Buildable, fingerprint: str, revision: str, registry: str, ca_bundle: str, bases: dict[str, str]
+    image: Buildable, fingerprint: str, place: Place, revision: str, build_id: str, ca_bundle: str
 ) -> dict[str, Any]:
     base: dict[str, Any] = {
         "context": str(image.context),
@@ -105,12 +149,10 @@ def _targets(
     }
     if ca_bundle:
         base["secret"] = [f"id=ca_bundle,src={ca_bundle}"]
-    if bases:
-        base["contexts"] = bases
     main = {
         **base,
-        "tags": [tag(image.name, fingerprint, registry)],
-        "output": ["type=registry" if registry else "type=docker"],
+        "tags": [build_tag(image.name, place, fingerprint, build_id)],
+        "output": ["type=registry" if place.registry else "type=docker"],
         "labels": {
             "org.opencontainers.image.revision": revision,
             LABEL + "fingerprint": fingerprint,
@@ -120,6 +162,6 @@ def _targets(
     if image.target:
         main["target"] = image.target
     out = {image.name: main}
-    if image.test_stage:
-        out[f"{image.name}-tests"] = {**base, "target": image.test_stage, "output": ["type=cacheonly"]}
+    if image.test_stage:  # no output: that it builds is the verdict, and the image is not recorded without it
+        out[image.name + TESTS] = {**base, "target": image.test_stage, "output": ["type=cacheonly"]}
     return out

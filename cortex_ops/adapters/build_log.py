@@ -1,0 +1,129 @@
+"""BuildKit's plain progress as a person reads it: each step once, how long it took, and a failure in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.progress import Progress
+
+_STEP = re.compile(r"^#(\d+) \[([^\]]+)\] ?(.*)$")
+_END = re.compile(r"^#(\d+) (?:DONE ([\d.]+)s|CACHED|CANCELED|ERROR: (.*))$")
+_OUTPUT = re.compile(r"^#(\d+) [\d.]+ (.*)$")
+_PLACE = re.compile(r"^[\w./-]+:\d+$")
+_TELLING = re.compile(r"error|fail|✖|not found|cannot|missing|denied", re.I)
+_BASE = re.compile(r"(?:failed to resolve source metadata for|load metadata for) (\S+?):?(?:\s|$)")
+TESTS = "-tests"
+
+
+class BuildLog:
+    """Feed it lines; ask for `seconds` at the end, or for the error.
+
+    `images` maps each bake target to the image it belongs to; `files` maps images to their Dockerfiles.
+    """
+
+    def __init__(self, progress: Progress, images: dict[str, str], files: dict[str, str]) -> None:
+        self.progress, self.images, self.files = progress, images, files
+        self.seconds: dict[str, float] = dict.fromkeys(images.values(), 0.0)
+        self._where: dict[str, tuple[str, str]] = {}  # number → (place, what)
+        self._output: dict[str, list[str]] = {}
+        self._failed: list[tuple[str, str]] = []  # (number, reason)
+        self._all: list[str] = []
+
+    def line(self, line: str) -> None:
+        self._all.append(line)
+        del self._all[:-500]
+        if match := _STEP.match(line):
+            number, place, what = match.groups()
+            if number not in self._where:
+                self._where[number] = (place, what)
+                if what and not self._internal(place):
+                    self.progress.say(f"    {place}: {what[:90]}", style="dim")
+        elif match := _END.match(line):
+            number, seconds, reason = match.groups()
+            if reason is not None:
+                self._failed.append((number, reason))
+            if seconds and number in self._where:
+                self._ended(number, float(seconds))
+        elif match := _OUTPUT.match(line):
+            self._output.setdefault(match[1], []).append(match[2])
+
+    def _ended(self, number: str, seconds: float) -> None:
+        place, what = self._where[number]
+        image = self._image(place)
+        if image:
+            self.seconds[image] = round(self.seconds[image] + seconds, 3)
+        if seconds >= 2 and not self._internal(place):
+            self.progress.say(f"    {place}: {what[:60]} took {seconds:.0f} s", style="dim")
+
+    def _image(self, place: str) -> str:
+        """The builder names the target first, but not when there is only one."""
+        first = place.split(" ")[0]
+        if first in self.images:
+            return self.images[first]
+        owners: Collection[str] = set(self.images.values())
+        return next(iter(owners)) if len(owners) == 1 else ""
+
+    @staticmethod
+    def _internal(place: str) -> bool:
+        return "internal" in place.split(" ")
+
+    def explain(self, error: OpsError) -> OpsError:
+        """One sentence: which image, which step, why; the step's last lines as details."""
+        text = "\n".join(self._all)
+        if "no space left on device" in text:
+            return OpsError("the build ran out of disk space", remedy="free some space on the engine's disk")
+        number, reason = self._failed[0] if self._failed else ("", "")
+        place, what = self._where.get(number, ("", ""))
+        image = self._image(place)
+        where = self._dockerfile(image)
+        base = _BASE.search(what) or (_BASE.search(text) if not self._said(number) else None)
+        if base:
+            return missing_base(base[1], where, reason or _last_error(text))
+        if number and not self._internal(place):
+            return self._step_failed(number, image, place, what, reason, where)
+        lines = [line for line in self._all if line.strip()]
+        cause = reason or _last_error(text) or error.message
+        subject = f"building {image or 'the images'} failed"
+        return OpsError(f"{subject}{f' at {where}' if where else ''}: {cause}", details=lines[-12:])
+
+    def _step_failed(self, number: str, image: str, place: str, what: str, reason: str, where: str) -> OpsError:
+        said = self._said(number)
+        told = next((line for line in reversed(said) if _TELLING.search(line)), said[-1] if said else "")
+        cause = told.strip() or re.sub(r"failed to calculate checksum of ref \S+ ", "", reason)
+        tests = place.split(" ")[0].endswith(TESTS) and " test" in place
+        subject = f"the tests of image {image} failed" if tests else f"building {image or 'the image'} failed"
+        return OpsError(
+            f"{subject} in step `{what[:120]}`{f' ({where})' if where else ''}: {cause}",
+            details=[*said[-20:], reason] if said else [reason],
+            remedy="correct the tests or what they test" if tests else "correct the Dockerfile or what it runs",
+        )
+
+    def _said(self, number: str) -> list[str]:
+        return [line for line in self._output.get(number, []) if line.strip()]
+
+    def _dockerfile(self, image: str) -> str:
+        """The builder shows the file's last part only; which one it is follows from the image."""
+        place = next((line.strip() for line in self._all if _PLACE.match(line.strip())), "")
+        name, _, line = place.partition(":")
+        if not place:
+            return self.files.get(image, "")
+        full = self.files.get(image, "")
+        return f"{full}:{line}" if full.endswith(name) else place
+
+
+def missing_base(image: str, where: str, reason: str) -> OpsError:
+    """The sentence for a base image that cannot be had; `where` is the Dockerfile and line that names it."""
+    plain = image.removeprefix("docker.io/library/").removeprefix("docker.io/")
+    place = f", named at {where}," if where else ""
+    return OpsError(
+        f"base image {plain}{place} does not exist or cannot be pulled",
+        details=[reason] if reason else [],
+        remedy="correct the name, or log in to the registry that has it",
+    )
+
+
+def _last_error(text: str) -> str:
+    found = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    return found[-1].removeprefix("ERROR: ").removeprefix("failed to solve: ") if found else ""

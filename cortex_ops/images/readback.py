@@ -1,0 +1,131 @@
+"""Images as they really are, read back: what a build says it made, and what the stores' images are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cortex_ops.adapters import engine_images, registry
+from cortex_ops.adapters.engine import Engine
+from cortex_ops.images import bases
+from cortex_ops.images.bases import HUB, parse
+from cortex_ops.images.plan import Place, keep_tag
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.progress import Progress
+from cortex_ops.kernel.settings import Settings
+from cortex_ops.kernel.values import ImageRef
+
+Document = dict[str, Any]
+
+
+def made(
+    engine: Engine, place: Place, name: str, tag: str, metadata: Document, environ: Mapping[str, str]
+) -> ImageRef:
+    """The image of one bake target. Metadata and engine (or registry) must agree, or an `OpsError` says how not."""
+    digest = str(metadata.get("containerimage.digest", ""))
+    if not digest:
+        raise OpsError(f"the build of {name} does not say which image it made", remedy="update docker buildx")
+    if place.registry:
+        return _pushed(engine, place, name, digest, environ)
+    found = engine_images.inspect(engine, [tag]).get(tag)
+    if found is None:
+        raise OpsError(f"the engine has no image {tag} although it was just built", remedy="build again")
+    # A containerd store calls an image by its manifest, the classic one by its configuration.
+    said = {digest, str(metadata.get("containerimage.config.digest", digest))}
+    held = {str(found["Id"]), *(str(each).rpartition("@")[2] for each in found.get("RepoDigests") or [])}
+    if not said & held:
+        raise OpsError(f"{name}: the build says {digest}, the engine holds {found['Id']}", remedy="build again")
+    image_id = str(found["Id"])
+    engine_images.tag(engine, image_id, keep_tag(name, place, image_id))
+    engine_images.remove(engine, tag)
+    return _ref(found, image_id=image_id, engine_id=place.engine_id)
+
+
+def _pushed(engine: Engine, place: Place, name: str, digest: str, environ: Mapping[str, str]) -> ImageRef:
+    repository = f"{place.registry}/{name}"
+    reference = f"{repository}@{digest}"
+    manifest = registry.manifest(engine, reference, environ)
+    if manifest is None or manifest.get("digest") != digest:
+        raise OpsError(f"{name} was pushed as {digest}, and the registry does not have it", remedy="build again")
+    # Its layers are judged from the engine; a builder that pushed them has them, so this is quick.
+    engine_images.pull(engine, reference, environ=environ)
+    found = engine_images.inspect(engine, [reference])[reference]
+    children = manifest.get("manifests") or []
+    platforms = {
+        _platform(child["platform"]): str(child["digest"])
+        for child in children
+        if (child.get("platform") or {}).get("os") not in (None, "unknown")
+    }
+    own = f"{found.get('Os')}/{found.get('Architecture')}"
+    return _ref(found, repository=repository, digest=digest, platforms=platforms or {own: digest})
+
+
+def resolved(
+    engine: Engine, settings: Settings, images: Mapping[str, str], engine_id: str, progress: Progress
+) -> dict[str, ImageRef]:
+    """The stores' images by content (name → image as the stack file has it). Nothing is built.
+
+    By the digest that a record pins, pulled when the engine lacks it; a tag that somebody moved changes nothing.
+    """
+    digests = bases.pin(engine, settings, bases.of_stores(images, settings), progress)
+    recorded = bases.known_digests(settings)
+    places = {image: _places(settings, image, digest) for image, digest in digests.items()}
+    only_here = {
+        image for image, digest in digests.items() if digest not in (parse(image).digest, recorded.get(image))
+    }
+    wanted = [one for image, each in places.items() for one in ([digests[image]] if image in only_here else each)]
+    found = engine_images.inspect(engine, wanted)
+    refs: dict[str, ImageRef] = {}
+    for name, image in images.items():
+        if image in only_here:
+            image_id = str(found[digests[image]]["Id"])
+            refs[name] = _ref(found[digests[image]], image_id=image_id, engine_id=engine_id)
+            continue
+        there = next((one for one in places[image] if one in found), "")
+        if not there:
+            there = _pull(engine, image, places[image], progress)
+            found |= engine_images.inspect(engine, [there])
+        repository, _, digest = there.partition("@")
+        refs[name] = _ref(found[there], repository=repository, digest=digest)
+    return refs
+
+
+def _places(settings: Settings, image: str, digest: str) -> list[str]:
+    """References under which an engine may hold or pull it, the plainest first."""
+    name = parse(image)
+    plain = image.partition("@")[0]
+    plain = plain[: -len(name.tag) - 1] if name.tag and plain.endswith(f":{name.tag}") else plain
+    out = [f"{plain}@{digest}"]
+    if settings.mirror and name.registry == HUB:
+        out.append(name.pinned(digest, settings.mirror))
+    return out
+
+
+def _pull(engine: Engine, image: str, places: list[str], progress: Progress) -> str:
+    # The mirror first, where there is one: it is there because the public registry is slow or out of reach.
+    failed: OpsError | None = None
+    for reference in reversed(places):
+        try:
+            with progress.step(f"pulling {image}"):
+                engine_images.pull(engine, reference)
+            return reference
+        except OpsError as error:
+            failed = failed or error
+    raise OpsError(
+        f"image {image} cannot be pulled as {places[0].partition('@')[2][:19]}",
+        details=failed.details[-3:] if failed else (),
+        remedy="is the registry reachable, and does it still have what deploy/bases.lock names?",
+    )
+
+
+def _ref(document: Document, **more: Any) -> ImageRef:
+    return ImageRef(
+        **{"fingerprint": "", **more},
+        size=int(document.get("Size") or 0),
+        user=str((document.get("Config") or {}).get("User", "")),
+    )
+
+
+def _platform(document: Document) -> str:
+    parts = (document.get("os"), document.get("architecture"), document.get("variant"))
+    return "/".join(str(part) for part in parts if part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from cortex_ops.adapters.registry import refused
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.progress import Progress
 
@@ -13,7 +14,9 @@ _END = re.compile(r"^#(\d+) (?:DONE ([\d.]+)s|CACHED|CANCELED|ERROR: (.*))$")
 _OUTPUT = re.compile(r"^#(\d+) [\d.]+ (.*)$")
 _PLACE = re.compile(r"^[\w./-]+:\d+$")
 _TELLING = re.compile(r"error|fail|✖|not found|cannot|missing|denied", re.I)
-_BASE = re.compile(r"(?:failed to resolve source metadata for|load metadata for) (\S+?):?(?:\s|$)")
+_LOADING = re.compile(r"load metadata for (\S+)")
+_UNRESOLVED = re.compile(r"failed to resolve source metadata for (\S+?):?(?:\s|$)")
+_PUSHING = re.compile(r"failed to push (\S+?):? ")
 TESTS = "-tests"
 
 
@@ -74,11 +77,16 @@ class BuildLog:
         text = "\n".join(self._all)
         if "no space left on device" in text:
             return OpsError("the build ran out of disk space", remedy="free some space on the engine's disk")
+        untrusted = re.search(r"https://([^/\s\"]+)/\S*: (?:tls: )?[^\n]*(x509: [^\n]+)", text)
+        if untrusted:
+            return refused(untrusted[1], untrusted[2])
         number, reason = self._failed[0] if self._failed else ("", "")
         place, what = self._where.get(number, ("", ""))
         image = self._image(place)
         where = self._dockerfile(image)
-        base = _BASE.search(what) or (_BASE.search(text) if not self._said(number) else None)
+        if pushed := _PUSHING.search(reason):
+            return refused(pushed[1], reason)
+        base = _LOADING.search(what) or (_UNRESOLVED.search(text) if not self._said(number) else None)
         if base:
             return missing_base(base[1], where, reason or _last_error(text))
         if number and not self._internal(place):

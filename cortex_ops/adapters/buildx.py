@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ def bake(
     *,
     progress: Progress,
     deadline: float = 1800.0,
-    environ: Mapping[str, str] | None = None,
 ) -> Baked:
     """Build all targets of the document in one go. `images` maps targets to image names. Raises `OpsError`."""
     targets = document["target"]
@@ -39,7 +37,7 @@ def bake(
         file, metadata = Path(folder) / "bake.json", Path(folder) / "metadata.json"
         file.write_text(json.dumps(document))
         argv = bake_argv(engine, file, metadata)
-        env = {**bake_env(engine), **(environ or {})}
+        env = bake_env(engine)
         try:
             engine.run(
                 argv, what="building the images", deadline=deadline, on_line=log.line, cwd=Path(folder), env=env

@@ -28,6 +28,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.extra_env: dict[str, str] = {}  # a login, for as long as it is needed
 
     # -- command lines -----------------------------------------------------------------------------------
     def argv(self, *args: str) -> list[str]:
@@ -40,7 +41,7 @@ class Engine:
         return self.argv("compose", "--progress", "plain", "-p", project, *flags, *args)
 
     def env(self) -> dict[str, str]:
-        return self.settings.docker_env()
+        return {**self.settings.docker_env(), **self.extra_env}
 
     def run(
         self,

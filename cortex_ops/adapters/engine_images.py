@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -63,9 +63,9 @@ def remove(engine: Engine, name: str) -> str:
     return (done.tail(1) or ["no reason given"])[0]
 
 
-def pull(engine: Engine, reference: str, *, environ: Mapping[str, str] | None = None, deadline: float = 900) -> None:
+def pull(engine: Engine, reference: str, *, deadline: float = 900) -> None:
     argv = engine.argv("image", "pull", "--quiet", reference)
-    engine.run(argv, what=f"pulling {reference}", deadline=deadline, env=environ)
+    engine.run(argv, what=f"pulling {reference}", deadline=deadline)
 
 
 def names_in_engine(engine: Engine, label: str) -> list[tuple[str, str]]:

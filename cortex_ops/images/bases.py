@@ -137,17 +137,23 @@ def _look_up(engine: Engine, settings: Settings, image: str, place: str) -> tupl
     name = parse(image)
     mirrored = settings.mirror and name.registry == "docker.io"
     reference = f"{settings.mirror}/{name.path}:{name.tag}" if mirrored else image
-    reason = "no registry and no engine has it"
+    failed: OpsError | None = None
     try:
-        manifest = registry.manifest(engine, reference)
-        if manifest is not None:
-            return str(manifest["digest"]), True
+        found = registry.manifest(engine, reference)
+        if found is not None:
+            return str(found["digest"]), True
     except OpsError as error:
-        reason = error.message
+        failed = error
     local = engine_images.inspect(engine, [image])
     if image in local:
         return str(local[image]["Id"]), False
-    raise missing_base(image, place, reason)
+    if failed is not None:
+        raise OpsError(
+            f"base image {image}, named at {place}, cannot be looked up: {failed.message}",
+            details=failed.details,
+            remedy=failed.remedy,
+        )
+    raise missing_base(image, place, f"{reference.split('/')[0] if '/' in reference else HUB} does not have it")
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -69,14 +69,14 @@ def build(stack: Stack, settings: Settings, engine: Engine, store: Store, progre
         engine_id, platform = engine_images.identity(engine)
         state = asked.result()
     place = Place(engine_id, platform, owner_of(settings), settings.registry)
-    with registry.logged_in(engine) as environ:
-        work = _Work(settings, engine, store, progress, place, environ)
+    with registry.logged_in(engine):
+        work = _Work(settings, engine, store, progress, place)
         digests = bases.pin(engine, settings, _named(images), progress)
         prints = _fingerprints(images, settings, digests)
         plan = work.planned(images, prints, state.revision, digests)
         refs, seconds = work.baked(plan, images, prints, digests) if plan.misses else ({}, {})
         refs |= plan.hits
-        judged = judge_images(engine, store, {one: refs[one.name] for one in images}, progress, environ)
+        judged = judge_images(engine, store, {one: refs[one.name] for one in images}, progress)
         refs |= resolved(engine, settings, _stores(stack), engine_id, progress)
     return BuildResult(
         lock=ImageLock(source_revision=state.revision, source_dirty=state.dirty, images=dict(sorted(refs.items()))),
@@ -88,14 +88,13 @@ def build(stack: Stack, settings: Settings, engine: Engine, store: Store, progre
 
 @dataclass(frozen=True)
 class _Work:
-    """What the steps of one build share. `environ` is what docker commands need to reach the registry."""
+    """What the steps of one build share."""
 
     settings: Settings
     engine: Engine
     store: Store
     progress: Progress
     place: Place
-    environ: Mapping[str, str]
 
     def planned(
         self, images: list[Buildable], prints: Mapping[str, str], revision: str, digests: Mapping[str, str]
@@ -127,7 +126,7 @@ class _Work:
         if not self.place.registry:
             return engine_images.inspect(self.engine, references)
         with ThreadPoolExecutor(max_workers=8) as pool:
-            found = pool.map(lambda one: registry.manifest(self.engine, one, self.environ), references)
+            found = pool.map(lambda one: registry.manifest(self.engine, one), references)
             return {one: manifest for one, manifest in zip(references, found, strict=True) if manifest is not None}
 
     def baked(
@@ -135,7 +134,7 @@ class _Work:
     ) -> tuple[dict[str, ImageRef], dict[str, float]]:
         names = ", ".join(f"{name} ({plan.reasons[name]})" for name in plan.misses)
         with self.progress.step(f"building {names}"):
-            done = bake(self.engine, plan.document, plan.images, progress=self.progress, environ=self.environ)
+            done = bake(self.engine, plan.document, plan.images, progress=self.progress)
         # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
         after = _fingerprints([i for i in images if i.name in plan.misses], self.settings, digests)
         moved = [name for name in plan.misses if after[name] != prints[name]]
@@ -144,7 +143,7 @@ class _Work:
         refs = {}
         for name in plan.misses:
             tag = plan.document["target"][name]["tags"][0]
-            ref = made(self.engine, self.place, name, tag, done.metadata.get(name, {}), self.environ)
+            ref = made(self.engine, self.place, name, tag, done.metadata.get(name, {}))
             refs[name] = ref.model_copy(update={"fingerprint": prints[name]})
             self.store.put_if_absent(_record_key(refs[name]), refs[name].to_json())
         return refs, {name: done.seconds.get(name, 0.0) for name in plan.misses}

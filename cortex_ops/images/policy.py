@@ -40,12 +40,8 @@ def judge_images(
     store: Store,
     images: Mapping[Buildable, ImageRef],
     progress: Progress,
-    environ: Mapping[str, str] | None = None,
 ) -> dict[str, list[Finding]]:
-    """Findings by name; none: it may run. The stack's own limits are judged anew each time, content once per image.
-
-    `environ` is what a pull needs, should an image be in its registry only.
-    """
+    """Findings by name; none: it may run. The stack's own limits are judged anew each time, content only once."""
     keys = {
         ref.reference(): f"policy/v{VERSION}/{sha256(ref.reference().encode())[:32]}.json" for ref in images.values()
     }
@@ -57,7 +53,7 @@ def judge_images(
             there = engine_images.inspect(engine, new)
             for reference in new:
                 if "@" in reference and reference not in there:
-                    engine_images.pull(engine, reference, environ=environ)
+                    engine_images.pull(engine, reference)
             found = content_findings(engine, store, new)
         for reference in new:
             known[reference] = canonical([one.model_dump() for one in found[reference]])

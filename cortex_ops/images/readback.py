@@ -18,15 +18,13 @@ from cortex_ops.kernel.values import ImageRef
 Document = dict[str, Any]
 
 
-def made(
-    engine: Engine, place: Place, name: str, tag: str, metadata: Document, environ: Mapping[str, str]
-) -> ImageRef:
+def made(engine: Engine, place: Place, name: str, tag: str, metadata: Document) -> ImageRef:
     """The image of one bake target. Metadata and engine (or registry) must agree, or an `OpsError` says how not."""
     digest = str(metadata.get("containerimage.digest", ""))
     if not digest:
         raise OpsError(f"the build of {name} does not say which image it made", remedy="update docker buildx")
     if place.registry:
-        return _pushed(engine, place, name, digest, environ)
+        return _pushed(engine, place, name, digest)
     found = engine_images.inspect(engine, [tag]).get(tag)
     if found is None:
         raise OpsError(f"the engine has no image {tag} although it was just built", remedy="build again")
@@ -41,14 +39,14 @@ def made(
     return _ref(found, image_id=image_id, engine_id=place.engine_id)
 
 
-def _pushed(engine: Engine, place: Place, name: str, digest: str, environ: Mapping[str, str]) -> ImageRef:
+def _pushed(engine: Engine, place: Place, name: str, digest: str) -> ImageRef:
     repository = f"{place.registry}/{name}"
     reference = f"{repository}@{digest}"
-    manifest = registry.manifest(engine, reference, environ)
+    manifest = registry.manifest(engine, reference)
     if manifest is None or manifest.get("digest") != digest:
         raise OpsError(f"{name} was pushed as {digest}, and the registry does not have it", remedy="build again")
     # Its layers are judged from the engine; a builder that pushed them has them, so this is quick.
-    engine_images.pull(engine, reference, environ=environ)
+    engine_images.pull(engine, reference)
     found = engine_images.inspect(engine, [reference])[reference]
     children = manifest.get("manifests") or []
     platforms = {

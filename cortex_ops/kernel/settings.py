@@ -53,6 +53,8 @@ class Settings:
             env |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": self.docker_tls}
         if self.docker_config:
             env["DOCKER_CONFIG"] = self.docker_config
+        if self.ca_bundle:
+            env["SSL_CERT_FILE"] = self.ca_bundle  # the CLI adds it to the system's own; the engine has its own rules
         return env
 
 
@@ -72,8 +74,6 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
     state = _absolute(env.get("CORTEX_OPS_STATE", project / ".cortex"))
     engine = _recorded(state / "engine.json")
     store = env.get("CORTEX_OPS_STORE", "")
-    # For somebody's own engine set-up's folder holds their configuration by link, and the plugins that it lacks.
-    linked = engine.get("config_dir") if engine.get("kind") == "found" else ""
     return Settings(
         project=project,
         state=state,
@@ -82,7 +82,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         keys=_absolute(env.get("CORTEX_OPS_KEYS", state / "keys")),
         docker=env.get("CORTEX_OPS_DOCKER", engine.get("docker") or "docker"),
         docker_host=env.get("DOCKER_HOST") or engine.get("host", ""),
-        docker_config=linked or env.get("DOCKER_CONFIG") or engine.get("config_dir") or "",
+        # Set-up's folder has the plugins that the person's lacks; logins are read from theirs (`adapters.registry`).
+        docker_config=engine.get("config_dir") or env.get("DOCKER_CONFIG") or "",
         # Whoever names another engine by DOCKER_HOST names its certificates with it.
         docker_tls="" if env.get("DOCKER_HOST") else engine.get("tls") or "",
         mirror=env.get("CORTEX_OPS_MIRROR", engine.get("mirror") or ""),

@@ -82,7 +82,7 @@ class Tiny:
     root: Path
     name: str
     port: int
-    extra: dict[str, Any] = field(default_factory=dict)
+    settings_env: dict[str, str] = field(default_factory=dict)  # CORTEX_OPS_* of this project
 
     @property
     def monorepo(self) -> Path:
@@ -118,7 +118,7 @@ class Tiny:
     def environ(self, **extra: str) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith("CORTEX_OPS_")}
         home = self.root / ".dagster"
-        return {**env, "CORTEX_OPS_PROJECT": str(self.root), "DAGSTER_HOME": str(home), **extra}
+        return {**env, "CORTEX_OPS_PROJECT": str(self.root), "DAGSTER_HOME": str(home), **self.settings_env, **extra}
 
     def settings(self) -> Settings:
         return load_settings(self.environ())

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock, iso
 from cortex_ops.kernel.errors import OpsError, RefusedError
@@ -148,8 +149,8 @@ class ComposeLease:
         except NotFound:
             return None
 
-    def _create(self, owner: str, actor: str) -> bool:
-        """True when we won the name."""
+    def _create(self, owner: str, actor: str, *, pulled: bool = False) -> bool:
+        """True when we won the name. An image that is only in its registry yet is pulled once."""
         if not self.image:
             raise OpsError(f"no image to hold the lease of {self.prefix} with", remedy="build first")
         labels = {
@@ -171,6 +172,10 @@ class ComposeLease:
                 api.create_container, self.image, command=["true"], name=self.name, labels=labels
             )
         except NotFound as error:
+            if "@" in self.image and not pulled:
+                with registry.logged_in(self.engine):
+                    engine_images.pull(self.engine, self.image)
+                return self._create(owner, actor, pulled=True)
             raise OpsError(
                 f"image {self.image}, which the live release runs, is not in the engine any more",
                 remedy="release again",

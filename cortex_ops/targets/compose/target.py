@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock
 from cortex_ops.kernel.errors import DeadlineError, OpsError
@@ -263,12 +264,14 @@ class ComposeTarget:
         self._fill(placed, fresh, what="preparing data folders")
 
     def _pull(self, placed: Placed) -> None:
-        for name, ref in placed.lock.images.items():
-            if ref.repository and not self._has_image(ref.reference()):
+        away = {n: r.reference() for n, r in placed.lock.images.items() if r.repository}
+        missing = {name: reference for name, reference in away.items() if not self._has_image(reference)}
+        if not missing:
+            return
+        with registry.logged_in(self.engine):
+            for name, reference in missing.items():
                 with self.progress.step(f"pulling {name}"):
-                    self.engine.run(
-                        self.engine.argv("pull", "--quiet", ref.reference()), what=f"pulling {name}", deadline=600
-                    )
+                    engine_images.pull(self.engine, reference)
 
     def apply(self, placed: Placed) -> None:
         self._up(placed, "release")

@@ -127,6 +127,15 @@ def test_a_full_disk_has_its_own_sentence() -> None:
     assert error.message == "the build ran out of disk space"
 
 
+def test_a_push_that_is_refused_blames_the_registry_and_not_a_base_image() -> None:
+    error = explained(
+        "#3 [web internal] load metadata for docker.io/library/node:24\n#3 DONE 0.1s\n"
+        "#9 [web] exporting to image\n"
+        "#9 ERROR: failed to push reg.example/team/web:f: authorization failed: no basic auth credentials\n"
+    )
+    assert error.message == "the registry reg.example asks for a login that may use reg.example/team/web:f"
+
+
 def test_each_image_has_the_seconds_of_its_own_steps_and_each_step_is_said_once() -> None:
     lines: list[str] = []
     log = read(TESTS_FAIL + TESTS_FAIL, progress=Progress(sink=lines.append))

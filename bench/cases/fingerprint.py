@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bench.harness import Case
 from bench.systems import many_files
-from cortex_ops.source.fingerprint import HashCache, fingerprint
+from cortex_ops.source.fingerprint import fingerprint
+from cortex_ops.source.hashes import HashCache
 
 FILES = 8000
 

@@ -29,6 +29,7 @@ def identity(engine: Engine) -> tuple[str, str]:
     name, _, platform = done.stdout.strip().rpartition(" ")
     if not name:  # without an engine the CLI prints an empty form and exits with 0 or 1, by its version
         raise _refused(engine, done)
+    engine.known_id = name
     system, _, machine = platform.partition("/")
     return name, f"{system}/{_MACHINES.get(machine, machine)}"
 

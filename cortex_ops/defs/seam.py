@@ -5,6 +5,7 @@ The seam that tests use: a `Seam` with stand-in steps gives the same graph. Noth
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,5 +64,6 @@ class Seam:
 
 
 def wiring_of(settings: Settings) -> WireFor:
-    """The ordinary wiring: progress to the terminal, or to whatever captures the run's output."""
-    return lambda run_id: wire(settings, run_id=run_id, progress=console(sys.stderr))
+    """The ordinary wiring: progress to the terminal, or to whatever captures the run's output. The steps of a run
+    that share a process share its parts, too: one look at the stack file, one connection to the engine."""
+    return functools.lru_cache(1)(lambda run_id: wire(settings, run_id=run_id, progress=console(sys.stderr)))

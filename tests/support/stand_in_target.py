@@ -16,6 +16,8 @@ from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Bundle, Change, ImageLock, ImageRef, Placed, Placement
 from cortex_ops.targets.protocol import Holder, JobResult, Live, Pruned
 
+KNOWN_JOBS = {"integration-tests", "migrate", "cortex-os-migrate"}
+
 
 class Killed(BaseException):
     """The process is gone: nothing of it runs any more."""
@@ -88,7 +90,8 @@ class StandInTarget:
         return []
 
     def lock_findings(self, lock: ImageLock) -> list[str]:
-        return []
+        images = lock.images.items()
+        return [f"{n}: its image is only in engine {r.engine_id}, this is e" for n, r in images if r.engine_id != "e"]
 
     def live(self) -> Live:
         self.call("live")
@@ -111,6 +114,9 @@ class StandInTarget:
     def apply(self, placed: Placed) -> None:
         self.world.running[placed.placement.seq] = placed  # it may be half there when we die
         self.call("apply")
+        if placed.identity == "broken":
+            self.world.broken.add(placed.placement.seq)
+            raise OpsError(f"api-r{placed.placement.seq} keeps crashing")
 
     def offer(self, placed: Placed) -> None:
         self.call("offer")
@@ -121,7 +127,9 @@ class StandInTarget:
     ) -> JobResult:
         self.call(f"job {job}")
         self.world.jobs.append(job)
-        return JobResult(code=1 if self.fail == job else 0, output="", seconds=0.0)
+        if job not in KNOWN_JOBS:
+            return JobResult(code=None, output="", seconds=0.0, cause=f"no job {job}")
+        return JobResult(code=1 if self.fail == job else 0, output="asked", seconds=0.0)
 
     def present(self, seq: int) -> bool:
         self.call("present")
@@ -143,6 +151,7 @@ class StandInTarget:
     def remove(self, seq: int) -> Pruned:
         self.call("remove")
         self.world.running.pop(seq, None)
+        self.world.broken.discard(seq)
         return Pruned(removed=(f"r{seq}",))
 
     def remove_volumes(self, keep: set[str]) -> Pruned:
@@ -157,7 +166,7 @@ class StandInTarget:
         return Pruned()
 
     def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:
-        return {}
+        return {f"api-r{seq}": ["started"]} if seq in self.world.running else {}
 
     def endpoints(self) -> dict[str, str]:
         return {}

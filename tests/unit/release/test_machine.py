@@ -184,7 +184,7 @@ def count_calls(verdict: Verdict) -> int:
     bench = Bench()
     bench.release("one")
     releaser = bench.process()
-    bench.drive(releaser, wanted("two", migrations=("m",)), verdict)
+    bench.drive(releaser, wanted("two", migrations=("migrate",)), verdict)
     return len(bench.target.calls)
 
 
@@ -196,7 +196,7 @@ def test_killed_at_any_call_the_next_run_settles_and_either_the_old_or_the_new_s
         bench.release("one")
         victim = bench.process(die_at=moment)
         with pytest.raises(Killed):
-            bench.drive(victim, wanted("two", migrations=("m",)), verdict)
+            bench.drive(victim, wanted("two", migrations=("migrate",)), verdict)
         assert bench.serving() in ("one", "two"), moment
         bench.world.alive.discard(victim.run_id)
         if verdict is REJECTED:

@@ -10,16 +10,18 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-.venv/.complete: requirements.lock
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer with its venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 2; }
-	@echo "· Python packages of requirements.lock, hash-checked, into .venv" >&2
-	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@$(BIN)/pip install -q --require-hashes -r requirements.lock
-	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
-	@touch $@
+# What any Python understands, however old.
+NEW_ENOUGH = import sys; v = sys.version_info; sys.exit("this is Python %d.%d" % v[:2] if v < (3, 11) else 0)
+MAKE_VENV = command -v $(PYTHON) >/dev/null && $(PYTHON) -c '$(NEW_ENOUGH)' || \
+  { echo "✗ $(PYTHON) is not Python 3.11 or newer" >&2; \
+    echo "  → install one, and name it: make setup PYTHON=python3.12" >&2; exit 2; }; \
+  $(PYTHON) -m deploy.setup.venv
 
-setup: .venv/.complete ## the environment, the engine, the base images
+.venv/.complete: requirements.lock
+	@$(MAKE_VENV)
+
+setup: ## the environment, the engine, the base images
+	@$(MAKE_VENV)
 	@$(BIN)/python -m deploy.setup all
 
 demo: setup ## build, release, test, back up and prove it, then say where to look
@@ -41,6 +43,7 @@ test: setup lint ## everything, on real parts
 bench: setup ## measured side by side with the raw tools
 	@$(BIN)/python -m bench
 
-down: ## remove what demo made; PURGE=1 also data volumes, backups and state
+down: ## remove what releases made here; PURGE=1 also data volumes, backups and state
 	@test ! -x $(BIN)/cortex-ops || $(BIN)/cortex-ops down $(if $(PURGE),--purge)
 	@$(PYTHON) -m deploy.setup stop
+	@test -z "$(PURGE)" || rm -rf .dagster

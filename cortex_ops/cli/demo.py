@@ -95,10 +95,18 @@ def run_down(args: argparse.Namespace) -> int:
         for line in remove_environment(w.engine, w.prefix(env), data=args.purge):
             w.progress.say(f"  removed {line}")
     if args.purge:
-        for line in remove_images(w.engine):
+        for line in remove_images(w.engine, _built_here(w)):
             w.progress.say(f"  removed {line}")
         _purge_state(w)
     return 0
+
+
+def _built_here(w) -> set[str]:  # type: ignore[no-untyped-def]
+    """Ids of the images that this store's records say were built in this engine: others' stay."""
+    from cortex_ops.kernel.values import ImageRef
+
+    found = [ImageRef.from_json(data) for key in w.store.list("builds/") if (data := w.store.get(key)) is not None]
+    return {ref.image_id for ref in found if ref.engine_id == w.engine.id}
 
 
 def _purge_state(w) -> None:  # type: ignore[no-untyped-def]

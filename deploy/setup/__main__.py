@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from pathlib import Path
 
 from deploy.setup import debian, tools
 from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
 from deploy.setup.images import ensure_images
-from deploy.setup.lock import alone
+from deploy.setup.lock import PROJECT, alone
 from deploy.setup.packages import TEST_PACKAGES
-from deploy.setup.shell import SetupError, say, step
+from deploy.setup.shell import said, say, step
 
-PROJECT = Path(__file__).resolve().parents[2]
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 
 
@@ -41,34 +39,26 @@ def test_tools() -> None:
             tools.go_install(cache_folder(), ACTIONLINT, target)
 
 
+def stop() -> None:
+    if stop_bare(PROJECT):
+        say("✓ stopped the engine and the registry that this project started")
+
+
+def setup(command: str) -> None:
+    dagster_home()
+    if command == "test-tools":
+        test_tools()
+        return
+    record = ensure_engine(PROJECT)
+    if command in ("all", "images"):
+        ensure_images(PROJECT, record)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.setup")
     parser.add_argument("command", choices=("all", "engine", "images", "test-tools", "stop"))
     command = parser.parse_args().command
-    try:
-        if command == "stop":
-            if stop_bare(PROJECT):
-                say("✓ stopped the engine and the registry that this project started")
-            return 0
-        dagster_home()
-        if command == "test-tools":
-            test_tools()
-            return 0
-        record = ensure_engine(PROJECT)
-        if command in ("all", "images"):
-            ensure_images(PROJECT, record)
-    except SetupError as error:
-        say(f"✗ {error.message}")
-        if error.remedy:
-            say(f"  → {error.remedy}")
-        return 2
-    except OSError as error:
-        say(f"✗ {error.filename or 'set-up'}: {error.strerror or error}")
-        return 2
-    except KeyboardInterrupt:
-        say("✗ interrupted; what was half done is done again next time")
-        return 130
-    return 0
+    return said(stop if command == "stop" else lambda: setup(command))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.setup.shell import SetupError, say
+from deploy.setup.shell import HELD, SetupError, say
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -37,4 +37,8 @@ def alone(folder: Path, deadline: float = 2400.0) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{PROJECT} (pid {os.getpid()})")
         file.flush()
-        yield
+        HELD.append(file.fileno())
+        try:
+            yield
+        finally:
+            HELD.remove(file.fileno())

@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 STILL = 20.0
+# Descriptors of the locks that are held. Programs inherit them: when set-up is killed and leaves one running, the
+# next set-up waits until that one has ended too.
+HELD: list[int] = []
 
 
 class SetupError(Exception):
@@ -24,6 +27,24 @@ class SetupError(Exception):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.message, self.remedy = message, remedy
+
+
+def said(call: Callable[[], object]) -> int:
+    """The exit code of a command; what goes wrong is said in a sentence or two."""
+    try:
+        call()
+    except SetupError as error:
+        say(f"✗ {error.message}")
+        if error.remedy:
+            say(f"  → {error.remedy}")
+        return 2
+    except OSError as error:
+        say(f"✗ {error.filename or 'set-up'}: {error.strerror or error}")
+        return 2
+    except KeyboardInterrupt:
+        say("✗ interrupted; what was half done is done again next time")
+        return 130
+    return 0
 
 
 def say(text: str) -> None:
@@ -72,6 +93,7 @@ def run(
             errors="replace",
             timeout=deadline,
             stdin=subprocess.DEVNULL,
+            pass_fds=HELD,
             check=False,
         )
     except (FileNotFoundError, PermissionError):
@@ -100,6 +122,7 @@ def stream(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        pass_fds=HELD,
         start_new_session=True,
     ) as child:
         late = threading.Timer(deadline, child.kill)

@@ -40,13 +40,15 @@ def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
     return removed
 
 
-def remove_images(engine: Engine) -> list[str]:
-    """Every image that we built: they carry our service label."""
+def remove_images(engine: Engine, built: set[str]) -> list[str]:
+    """Our names of the images with these ids; one that a container uses stays."""
     from docker.errors import APIError, NotFound
 
     removed = []
     api = engine.client.api
     for row in engine.guard(api.images, filters={"label": [f"{LABEL}service"]}):
+        if row["Id"] not in built:
+            continue
         for tag in row.get("RepoTags") or []:
             if tag.startswith("cortex-ops/"):
                 try:

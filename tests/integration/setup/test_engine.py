@@ -225,6 +225,23 @@ def test_a_set_up_that_was_killed_at_any_moment_is_settled_by_the_next(tmp_path:
             registry.stop()
 
 
+def test_two_set_ups_at_once_start_one_engine(tmp_path: Path) -> None:
+    with short_folder() as folder:
+        where = {"CORTEX_OPS_ENGINE_HOME": str(folder / "home"), "CORTEX_OPS_RUNTIME": str(folder / "run")}
+        projects = [checkout(tmp_path / name, **where) for name in ("a", "b")]
+        engine = BareEngine(CACHE, folder / "home", folder / "run")
+        try:
+            begun = [project.begin("engine") for project in projects]
+            said = [one.communicate(timeout=120)[1] for one in begun]
+            assert [one.returncode for one in begun] == [0, 0], said
+            assert sorted(daemons(folder).values()) == ["containerd", "docker-registry", "dockerd"]
+            assert projects[0].record() == projects[1].record()
+            assert sorted("✓ using the engine that runs" in text for text in said) == [False, True]
+        finally:
+            engine.stop()
+            Registry(CACHE, folder / "run").stop()
+
+
 def test_only_the_project_that_started_the_engine_stops_it_and_not_under_others_containers(tmp_path: Path) -> None:
     with short_folder() as folder:
         where = {"CORTEX_OPS_ENGINE_HOME": str(folder / "home"), "CORTEX_OPS_RUNTIME": str(folder / "run")}

@@ -106,6 +106,26 @@ def test_the_person_s_own_configuration_stays_in_use_when_a_plugin_is_missing(tm
     assert int(version.lstrip("v").split(".")[0]) >= 2
 
 
+def test_an_old_plugin_that_the_person_s_configuration_puts_first_is_a_sentence(tmp_path: Path) -> None:
+    other = checkout(tmp_path / "checkout")
+    old = tmp_path / "extra" / "docker-buildx"
+    old.parent.mkdir()
+    old.write_text(
+        '#!/bin/sh\ncase "$1" in docker-cli-plugin-metadata) echo \'{"SchemaVersion":"0.1.0","Vendor":"x"}\';;'
+        " *) echo github.com/docker/buildx v0.10.2 x;; esac\n"
+    )
+    old.chmod(0o755)
+    (tmp_path / "config").mkdir()
+    before = json.dumps({"cliPluginsExtraDirs": [str(old.parent)]})
+    (tmp_path / "config" / "config.json").write_text(before)
+    env = {"DOCKER_HOST": the_engine()["DOCKER_HOST"], "DOCKER_CONFIG": str(tmp_path / "config")}
+    path = f"{Path(record()['docker']).parent}:{os.environ['PATH']}"
+    done = other.setup("engine", PATH=path, **env, **bare_elsewhere(tmp_path))
+    assert done.returncode == 2 and "has buildx 0.10, 0.17 is needed" in done.stderr
+    assert "the docker CLI takes an old buildx from a folder of its own" in done.stderr
+    assert (tmp_path / "config" / "config.json").read_text() == before
+
+
 class OldEngine(BaseHTTPRequestHandler):
     """A stand-in that answers as an engine of another age does."""
 

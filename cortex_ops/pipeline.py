@@ -29,6 +29,7 @@ from cortex_ops.wiring import Wiring
 
 if TYPE_CHECKING:
     from cortex_ops.backup import BackupResult, DrillResult
+    from cortex_ops.images.retention import Decision
 
 
 # -- what steps hand to each other ---------------------------------------------------------------------------
@@ -526,13 +527,39 @@ def health(w: Wiring, env: str) -> HealthStep:
 
 def upkeep(w: Wiring, env: str) -> UpkeepStep:
     """Settle, end bakes, remove images, volumes and leftovers that nothing retained needs."""
+    from cortex_ops.images import retention
     from cortex_ops.release.upkeep import tidy
 
     machine = releaser(w, env)
     live = machine.history.live()
     if live is not None:
         _hold_lease_with(machine, live.intent.lock)
-    return tidy(machine)
+    step = tidy(machine)
+    try:
+        images = retention.apply(w.engine, image_table(w))
+    except OpsError as error:
+        images = retention.Removed(problems=(f"images: {error.message}",))
+    return UpkeepStep(removed=step.removed + images.removed, problems=step.problems + images.problems)
+
+
+def refresh_bases(w: Wiring) -> dict[str, str]:
+    """Pin every base image and store image anew in `deploy/bases.lock`; image → new digest of those that changed."""
+    from cortex_ops.adapters.registry import logged_in
+    from cortex_ops.images import bases
+    from cortex_ops.images.build import base_images
+
+    with logged_in(w.engine):
+        return bases.refresh(w.engine, w.settings, base_images(w.stack, w.settings), w.progress)
+
+
+def image_table(w: Wiring) -> list[Decision]:
+    """The built images in the engine, which of them upkeep removes, and why the others stay."""
+    from cortex_ops.images import retention
+    from cortex_ops.release.upkeep import retained
+
+    policy = w.stack.retention
+    protected = retained(w.store, policy.releases)
+    return retention.table(w.engine, w.store, protected, unused=policy.unused_span(), clock=w.clock)
 
 
 def backup(w: Wiring, env: str) -> BackupResult:

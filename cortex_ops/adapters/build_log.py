@@ -75,8 +75,9 @@ class BuildLog:
     def explain(self, error: OpsError) -> OpsError:
         """One sentence: which image, which step, why; the step's last lines as details."""
         text = "\n".join(self._all)
-        if "no space left on device" in text:
-            return OpsError("the build ran out of disk space", remedy="free some space on the engine's disk")
+        if full := [line for line in self._all if "no space left on device" in line.lower()]:  # or of a program in it
+            remedy = "free some space on the engine's disk; `docker builder prune` empties its build cache"
+            return OpsError("the build ran out of disk space", details=full[-1:], remedy=remedy)
         untrusted = re.search(r"https://([^/\s\"]+)/\S*: (?:tls: )?[^\n]*(x509: [^\n]+)", text)
         if untrusted:
             return refused(untrusted[1], untrusted[2])

@@ -81,8 +81,9 @@ def _is_stand_in(w, name: str) -> bool:  # type: ignore[no-untyped-def]
 
 
 def run_down(args: argparse.Namespace) -> int:
+    from cortex_ops.images import retention
     from cortex_ops.kernel.errors import OpsError
-    from cortex_ops.targets.compose.teardown import remove_environment, remove_images
+    from cortex_ops.targets.compose.teardown import remove_environment
     from cortex_ops.wiring import wire
 
     w = wire()
@@ -95,18 +96,12 @@ def run_down(args: argparse.Namespace) -> int:
         for line in remove_environment(w.engine, w.prefix(env), data=args.purge):
             w.progress.say(f"  removed {line}")
     if args.purge:
-        for line in remove_images(w.engine, _built_here(w)):
+        ours = retention.in_engine(w.engine, retention.owner_of(w.store))
+        everything = [retention.Decision(image=one, remove=True, reason="everything goes") for one in ours]
+        for line in retention.apply(w.engine, everything).removed:
             w.progress.say(f"  removed {line}")
         _purge_state(w)
     return 0
-
-
-def _built_here(w) -> set[str]:  # type: ignore[no-untyped-def]
-    """Ids of the images that this store's records say were built in this engine: others' stay."""
-    from cortex_ops.kernel.values import ImageRef
-
-    found = [ImageRef.from_json(data) for key in w.store.list("builds/") if (data := w.store.get(key)) is not None]
-    return {ref.image_id for ref in found if ref.engine_id == w.engine.id}
 
 
 def _purge_state(w) -> None:  # type: ignore[no-untyped-def]

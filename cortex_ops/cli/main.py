@@ -11,7 +11,7 @@ import traceback
 from cortex_ops.kernel.errors import InterruptedByUser, OpsError
 from cortex_ops.kernel.redact import redact
 
-GROUPS = ("stack", "secrets", "releases", "care", "backups", "demo")
+GROUPS = ("stack", "images", "secrets", "releases", "care", "backups", "demo")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,9 +13,10 @@ from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.buildx import bake
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images import bases
-from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, owner_of, plan_builds
+from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, plan_builds
 from cortex_ops.images.policy import judge_images
 from cortex_ops.images.readback import made, resolved
+from cortex_ops.images.retention import owner_of
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, RefusedError
 from cortex_ops.kernel.progress import SILENT, Progress
@@ -68,7 +69,7 @@ def build(stack: Stack, settings: Settings, engine: Engine, store: Store, progre
         asked = pool.submit(inspect, monorepo(stack, settings))
         engine_id, platform = engine_images.identity(engine)
         state = asked.result()
-    place = Place(engine_id, platform, owner_of(settings), settings.registry)
+    place = Place(engine_id, platform, owner_of(store), settings.registry)
     with registry.logged_in(engine):
         work = _Work(settings, engine, store, progress, place)
         digests = bases.pin(engine, settings, _named(images), progress)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cortex_ops.adapters.build_log import TESTS
-from cortex_ops.kernel.canonical import sha256
-from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.values import ImageRef
 from cortex_ops.stack.quantities import size
 from cortex_ops.stack.schema import Build, Stack
@@ -118,11 +116,6 @@ def plan_builds(
         owners |= dict.fromkeys(made, image.name)
     document = {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
     return BuildPlan(hits, tuple(reasons), reasons, document, owners)
-
-
-def owner_of(settings: Settings) -> str:
-    """What the names in the engine of one store's images end in. Checkouts that share a store share it."""
-    return sha256(settings.store.encode())[:8]
 
 
 def build_tag(name: str, place: Place, fingerprint: str, build_id: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.store import Store
+from cortex_ops.release.history import History
 from cortex_ops.release.machine import Releaser
 from cortex_ops.results import UpkeepStep
 
@@ -32,6 +34,24 @@ def tidy(machine: Releaser) -> UpkeepStep:
     finally:
         lease.release()
     return UpkeepStep(removed=tuple(removed), problems=tuple(problems))
+
+
+def retained(store: Store, keep: int) -> dict[str, str]:
+    """Image reference → the release that may need it: of every environment in the store (also one that the stack file
+    no longer has) what is live or unfinished, and the `keep` newest that were promoted."""
+    found: dict[str, str] = {}
+    for env in sorted({key.split("/")[1] for key in store.list("releases/")}):
+        history, promoted = History(store, env), 0
+        for seq in reversed(history.sequences()):
+            record = history.record(seq)
+            if record.outcome is not None and record.outcome.state != "promoted":
+                continue
+            promoted += record.outcome is not None
+            for ref in record.intent.lock.images.values():
+                found.setdefault(ref.reference(), f"release {seq} of {env}")
+            if promoted >= keep:
+                break
+    return found
 
 
 def _needed(machine: Releaser) -> set[str]:

@@ -170,6 +170,14 @@ class Backup(Model):
         return duration(self.recovery_point)
 
 
+class Retention(Model):
+    releases: int = Field(10, ge=1, description="Newest promoted releases of each environment that can come back.")
+    unused: Span = Field("7d", description="Age from which a built image that no release needs is removed.")
+
+    def unused_span(self) -> timedelta:
+        return duration(self.unused)
+
+
 class Override(Model):
     replicas: int | None = Field(None, ge=1, le=MAX_REPLICAS)
     resources: Resources | None = None
@@ -205,4 +213,5 @@ class Stack(Model):
     secrets: dict[str, SecretSource] = {}
     tests: Tests | None = None
     backup: Backup | None = None
+    retention: Retention = Retention()
     environments: dict[str, EnvironmentSpec]

@@ -38,22 +38,3 @@ def remove_environment(engine: Engine, prefix: str, *, data: bool) -> list[str]:
             else:
                 removed.append(f"volume {row['Name']}")
     return removed
-
-
-def remove_images(engine: Engine, built: set[str]) -> list[str]:
-    """Our names of the images with these ids; one that a container uses stays."""
-    from docker.errors import APIError, NotFound
-
-    removed = []
-    api = engine.client.api
-    for row in engine.guard(api.images, filters={"label": [f"{LABEL}service"]}):
-        if row["Id"] not in built:
-            continue
-        for tag in row.get("RepoTags") or []:
-            if tag.startswith("cortex-ops/"):
-                try:
-                    api.remove_image(tag, force=False)
-                except (APIError, NotFound):
-                    continue
-                removed.append(f"image {tag}")
-    return removed

@@ -2,7 +2,7 @@
 
 All stages count, also those that only test: their result gates the image. When a source cannot be known without
 building (a variable in it, a foreign syntax), the answer is the whole context: an image may be rebuilt for nothing,
-but never left stale. Not seen: ONBUILD triggers of a base image, which the lock of base images refuses.
+but never left stale. Not seen: ONBUILD steps of a base image (docker's own lookup does not show them).
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from cortex_ops import pipeline
+from cortex_ops.images.build import BuildResult, build
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.results import ReleaseStep
@@ -242,6 +243,21 @@ def create(root: Path, *, postgres: bool = False) -> Tiny:
     subprocess.run([*git, "add", "-A"], cwd=tiny.monorepo, check=True)
     subprocess.run([*git, "commit", "-qm", "one"], cwd=tiny.monorepo, check=True)
     return tiny
+
+
+def scratch_project(root: Path) -> Tiny:
+    """One service that is only files, for tests of builds: it needs no base image, and nothing of it runs."""
+    root.mkdir(parents=True, exist_ok=True)
+    tiny = create(root)
+    tiny.write("api/Dockerfile", "FROM scratch\nCOPY api /\nUSER 1000\n")
+    document = tiny.stack()
+    del document["tests"]
+    (root / "deploy" / "stack.yaml").write_text(json.dumps(document))
+    return tiny
+
+
+def build_images(w: Wiring) -> BuildResult:
+    return build(w.stack, w.settings, w.engine, w.store, w.progress)
 
 
 def commit(tiny: Tiny) -> None:

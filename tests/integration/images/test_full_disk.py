@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cortex_ops.images import build as build_module
 from cortex_ops.kernel.errors import OpsError
-from cortex_ops.wiring import wire
 from deploy.setup.engine import BareEngine, cache_folder
 from tests.support.engine import record
-from tests.support.tiny import Tiny, create, tiny_project
+from tests.support.tiny import build_images, scratch_project, tiny_project
 
 FULL = "^the build ran out of disk space → free some space on the engine's disk"
 
@@ -49,6 +47,7 @@ def test_a_step_that_fills_its_disk_leaves_the_old_release_serving_and_the_next_
         assert tiny.release().ok and tiny.get() == "two"
 
 
+@pytest.mark.usefixtures("plain_proxy")
 def test_a_store_that_is_full_records_nothing_and_the_next_build_is_whole(tmp_path: Path) -> None:
     tiny = scratch_project(tmp_path)
     store = tiny.root / ".cortex" / "store"
@@ -59,50 +58,27 @@ def test_a_store_that_is_full_records_nothing_and_the_next_build_is_whole(tmp_pa
             while True:
                 stream.write(b"0" * 4096)
         with pytest.raises(OpsError, match="no space left on the disk that holds"):
-            build(w)
+            build_images(w)
         assert w.store.list("builds/") == []
         (store / "filler").unlink()
-        assert set(build(tiny.wire()).built) == {"api", "edge"}
-        assert build(tiny.wire()).built == ()
+        assert set(build_images(tiny.wire()).built) == {"api", "edge"}
+        assert build_images(tiny.wire()).built == ()
 
 
 @pytest.mark.skipif(record()["kind"] != "bare", reason="a private engine needs the programs of a bare machine")
+@pytest.mark.usefixtures("plain_proxy")
 def test_an_engine_whose_disk_fills_says_so_and_builds_again_once_there_is_room(tmp_path: Path) -> None:
     tiny = scratch_project(tmp_path / "project")
     home = tmp_path / "home"
     with small_disk(home, 160), private_engine(home) as engine:
         tiny.settings_env = {"DOCKER_HOST": engine.host}
-        assert set(build(tiny.wire()).built) == {"api", "edge"}
-        (tiny.monorepo / "api" / "big").write_bytes(os.urandom(256 * 1024**2))
+        assert set(build_images(tiny.wire()).built) == {"api", "edge"}
+        (tiny.monorepo / "api" / "big").write_bytes(os.urandom(96 * 1024**2))
         with pytest.raises(OpsError, match=FULL):
-            build(tiny.wire())
+            build_images(tiny.wire())
         assert len(tiny.wire().store.list("builds/")) == 2, "what was built before, and nothing else"
-        subprocess.run(["mount", "-o", "remount,size=1g", str(home)], check=True)
-        assert build(tiny.wire()).built == ("api",)
-
-
-def build(w: object) -> build_module.BuildResult:
-    return build_module.build(w.stack, w.settings, w.engine, w.store)  # type: ignore[attr-defined]
-
-
-@pytest.fixture(autouse=True)
-def plain_proxy(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy as an image of one file, where no proxy runs: an engine without a network cannot fetch packages."""
-    if "serving" not in request.node.name:
-        folder = tmp_path / "plain-proxy"
-        folder.mkdir()
-        (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nUSER 1000\n")
-        monkeypatch.setattr(build_module, "PROXY", folder)
-
-
-def scratch_project(root: Path) -> Tiny:
-    """One service that is only files, so that the engine needs no base image; nothing of it runs."""
-    root.mkdir(parents=True, exist_ok=True)
-    tiny = create(root)
-    tiny.write("api/Dockerfile", "FROM scratch\nCOPY api /\nUSER 1000\n")
-    tiny.stack({"tests": None})
-    assert wire(tiny.settings()).stack.tests is None
-    return tiny
+        subprocess.run(["mount", "-o", "remount,size=700m", str(home)], check=True)
+        assert build_images(tiny.wire()).built == ("api",)
 
 
 @contextmanager

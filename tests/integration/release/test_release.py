@@ -76,10 +76,11 @@ def test_what_a_hand_changed_the_next_release_repairs(tiny: Tiny, damage: str) -
     elif damage == "memory":
         docker("update", "--memory", "64m", "--memory-swap", "64m", name)
     else:
-        tags = docker(
-            "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "label=org.cortex-ops.service=api"
-        )
-        docker("tag", "node:24-bookworm-slim", tags.split()[0])
+        live = tiny.wire().history("local").live()
+        assert live is not None
+        image = live.intent.lock.images["api"].reference()
+        (tag,) = docker("image", "inspect", "-f", '{{join .RepoTags " "}}', image).split()
+        docker("tag", "node:24-bookworm-slim", tag)
     step = tiny.release()
     assert step.ok
     assert step.noop == (damage == "tag moved"), "a moved tag means nothing to what is pinned by content"

@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: setup demo ui test test-unit lint bench down help
+.PHONY: setup demo ui test test-unit lint bench torture down help
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test: setup lint ## everything, on real parts
 
 bench: setup ## measured side by side with the raw tools
 	@$(BIN)/python -m bench
+
+torture: setup ## releases and backups killed at random moments; ARGS="--count 5 --only backup"
+	@$(BIN)/python -m bench.torture $(ARGS)
 
 down: ## remove what releases made here; PURGE=1 also data volumes, backups and state
 	@test ! -x $(BIN)/cortex-ops || $(BIN)/cortex-ops down $(if $(PURGE),--purge)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import random
 import signal
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from cortex_ops.kernel.process import leftovers
-from tests.support.engine import docker
+from tests.support.release_torture import Scene, control, duration, kill_once, start
 from tests.support.tiny import Tiny, tiny_project
+from tests.support.victim import torture
 
 BOUNDARIES = {
     "the build begins": "· building",
@@ -36,95 +33,37 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
         yield project
 
 
-class Victim:
-    """A release job in a process of its own, whose console is read as it comes."""
-
-    def __init__(self, tiny: Tiny) -> None:
-        self.process = subprocess.Popen(
-            tiny.job_argv("release"),
-            cwd=tiny.root,
-            env=tiny.environ(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.lines: list[str] = []
-
-    def wait_for(self, start: str) -> bool:
-        """Read up to a line that starts so; false when the run ended without one."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line.rstrip())
-            if line.startswith(start):
-                return True
-        return False
-
-    def signal(self, number: int) -> None:
-        os.kill(self.process.pid, number)
-
-    def end(self) -> int:
-        assert self.process.stderr is not None
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-        return self.process.wait(90)
-
-
-def check_aftermath(tiny: Tiny, old: str, new: str, *, settled: bool) -> None:
-    """Right after the kill one of the two serves; the next run settles and goes live by itself."""
-    assert tiny.get() in (old, new)
-    history = tiny.wire().history("local")
-    killed = history.records(1)[0].intent.run_id
-    if settled:
-        assert history.unfinished() == []
-    step = tiny.release()
-    assert step.ok, step.message
-    assert tiny.get() == new
-    assert history.unfinished() == []
-    assert leftovers(killed) == [], "no process of the killed run is left"
-    assert docker("ps", "-aq", "--filter", f"label=org.cortex-ops.run={killed}") == ""
-    assert [n for n in tiny.containers() if "lease" in n] == []
-    serving = {name.split("-r")[1].split("-")[0] for name in tiny.containers(role="service")}
-    assert len(serving) <= 2, "the live release and at most the one before it"
-
-
-def current(tiny: Tiny) -> str:
-    return tiny.get()
-
-
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_when(tiny: Tiny, boundary: str) -> None:
-    old, new = current(tiny), f"sigkill {boundary}"
-    tiny.answer(new)
-    victim = Victim(tiny)
+    scene = Scene(tiny, f"sigkill {boundary}")
+    victim = start(tiny)
     assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
-    victim.signal(signal.SIGKILL)
+    victim.strike(signal.SIGKILL)
     victim.end()
-    check_aftermath(tiny, old, new, settled=False)
+    found = scene.right_after(victim, told=False)
+    scene.next_run(victim, found)
+    assert found.problems == []
 
 
 @pytest.mark.parametrize("boundary", ["the build begins", "the candidate starts", "the tests run"])
 def test_told_to_end_when(tiny: Tiny, boundary: str) -> None:
-    old, new = current(tiny), f"sigterm {boundary}"
-    tiny.answer(new)
-    victim = Victim(tiny)
+    scene = Scene(tiny, f"sigterm {boundary}")
+    victim = start(tiny)
     assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
-    victim.signal(signal.SIGTERM)
+    victim.strike(signal.SIGTERM)
     assert victim.end() != 0
-    assert tiny.get() == old, "a run that is told to end undoes what it began"
-    check_aftermath(tiny, old, new, settled=True)
+    found = scene.right_after(victim, told=True)
+    assert tiny.get() == scene.old, "a run that is told to end undoes what it began"
+    scene.next_run(victim, found)
+    assert found.problems == []
 
 
 def test_killed_at_three_random_moments(tiny: Tiny) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    chance = random.Random(seed)
-    for number in range(3):
-        old, new = current(tiny), f"random {seed} {number}"
-        tiny.answer(new)
-        victim = Victim(tiny)
-        threading.Thread(target=victim.wait_for, args=("never",), daemon=True).start()
-        time.sleep(chance.uniform(0.5, 16))
-        if victim.process.poll() is None:
-            victim.signal(signal.SIGKILL)
-        victim.process.wait(30)
-        check_aftermath(tiny, old, new, settled=False)
+    kills = torture(3, seed, duration(tiny), functools.partial(kill_once, tiny), print)
+    assert [problem for kill in kills for problem in kill.problems] == []
+
+
+def test_a_planted_defect_is_caught_by_the_same_assertions(tiny: Tiny) -> None:
+    assert any("is unfinished after the next run" in problem for problem in control(tiny))

@@ -16,6 +16,7 @@ from bench.databases import ROW_BYTES, ROWS
 from tests.support.backup_torture import start
 from tests.support.engine import docker
 from tests.support.postgres import LABEL, Place, sample_postgres
+from tests.support.processes import descendants
 
 CLIENTS = (b"pg_dump", b"pg_dumpall", b"psql")
 
@@ -39,7 +40,7 @@ def measure(place: Place, folder: Path, task: str) -> Memory:
     clients = Clients(place)
     idle, peak, held = _pss(child.pid), 0.0, dict[str, float]()
     while child.poll() is None:
-        now = {pid: _pss(pid) for pid in _descendants(child.pid) | clients.pids()}
+        now = {pid: _pss(pid) for pid in {child.pid} | descendants(child.pid) | clients.pids()}
         if sum(now.values()) > peak:
             peak, held = sum(now.values()), {f"{_name(pid)} {pid}": round(size, 1) for pid, size in now.items()}
         time.sleep(0.05)
@@ -61,19 +62,6 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return "ended"
-
-
-def _descendants(pid: int) -> set[int]:
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-    family = {pid}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    return family
 
 
 class Clients:

@@ -1,52 +1,35 @@
-"""Backups that are killed at random moments: how one is killed, and what must be true afterwards.
-
-`python -m tests.support.backup_torture --count 60 --seed 1` is the long run; tests do three of each signal.
-"""
+"""Backups that are killed: how one is killed, and what must be true right afterwards and after the next run."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
-import os
-import random
 import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
 from cortex_ops.backup import run_backup
-from cortex_ops.backup.catalog import list_sets
+from cortex_ops.backup.catalog import list_sets, remove_set
 from cortex_ops.backup.keys import load_trusted
 from cortex_ops.backup.manifest import read_manifest
 from cortex_ops.backup.streams import verify_part
-from cortex_ops.kernel.process import leftovers
+from cortex_ops.kernel.clock import parse_iso
+from cortex_ops.kernel.errors import OpsError
 from cortex_ops.store.local import PARTIAL
 from tests.support.engine import ROOT
 from tests.support.postgres import Place, sample_postgres
+from tests.support.victim import Kill, Victim
 
 # About 25 MB of text that hardly compresses: a dump of some seconds when it is read slowly, half of one otherwise.
 BULK = """
 CREATE TABLE bulk AS SELECT g AS id,
  (SELECT string_agg(md5(g::text || n), '') FROM generate_series(1, 25) n) AS v FROM generate_series(1, 30000) g;
 """
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One killed run. `after` is the moment in seconds, `published` whether its set was already there."""
-
-    signal: str
-    after: float
-    code: int
-    published: bool
-    problems: tuple[str, ...]
 
 
 @contextlib.contextmanager
@@ -70,8 +53,7 @@ def start(place: Place, folder: Path, run_id: str, task: str = "backup") -> subp
 
 
 def duration(place: Place, folder: Path) -> float:
-    """How long an undisturbed run takes, so that moments can be drawn uniformly from it."""
-    began = time.monotonic()
+    """Seconds that an undisturbed run takes, so that moments can be drawn from it."""
     child = start(place, folder, secrets.token_hex(16))
     began = time.monotonic()
     _, errors = child.communicate(timeout=120)
@@ -79,99 +61,99 @@ def duration(place: Place, folder: Path) -> float:
     return time.monotonic() - began
 
 
-def kill_once(place: Place, folder: Path, number: int, after: float) -> Outcome:
-    """Start a backup, kill it after so many seconds, look around, then let the next run clean up and look again."""
-    run_id = secrets.token_hex(16)
-    child = start(place, folder, run_id)
-    time.sleep(after)
-    child.send_signal(number)
-    _, errors = child.communicate(timeout=60)
-    problems: list[str] = []
-    ctx = place.context()
-    trusted = load_trusted(ctx.settings)
-    mine = [one for one in list_sets(ctx.store, "local", trusted) if run_id[:12] in one.set_id]
-    published = any(one.status == "complete" for one in mine)
-    problems += [f"set {one.set_id} is suspect: {one.problem}" for one in mine if one.status == "suspect"]
-    if "Traceback" in errors:
-        problems.append(f"a traceback reached the console: {errors[-400:]}")
-    if number == signal.SIGTERM and child.returncode != 0:
-        problems += [f"{name} outlived a run that was told to end" for name in place.helpers()]
-        problems += [f"set {one.set_id} was left unfinished" for one in mine if one.status == "unfinished"]
-        problems += [f"{path} was left" for path in _partial(ctx.settings.store)]
-    result = run_backup(ctx)
-    problems += [f"container {name} was not reaped" for name in place.helpers()]
-    problems += [f"{path} was not reaped" for path in _partial(ctx.settings.store)]
-    problems += [f"process {pid} of the killed run still lives" for pid in _outliving(run_id)]
-    for one in list_sets(ctx.store, "local", trusted):
-        if one.status not in ("complete", "proven"):
-            problems.append(f"set {one.set_id} is {one.status}")
-            continue
-        manifest, _ = read_manifest(ctx.store, "local", one.set_id, trusted)
-        if one.set_id == result.set_id or one in mine:
+@dataclass
+class Aftermath:
+    """What was found."""
+
+    state: str = ""
+    settled: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+class Scene:
+    """A database of which one backup is killed."""
+
+    def __init__(self, place: Place, folder: Path) -> None:
+        self.place, self.folder, self.run_id = place, folder, secrets.token_hex(16)
+        self.ctx = place.context()
+
+    def start(self) -> Victim:
+        return Victim(start(self.place, self.folder, self.run_id))
+
+    def right_after(self, victim: Victim, *, told: bool) -> Aftermath:
+        """A set is whole or does not count. A run that was `told` to end has removed what it began."""
+        found = Aftermath(state="no set")
+        for one in list_sets(self.ctx.store, "local", load_trusted(self.ctx.settings)):
+            if self.run_id[:12] in one.set_id:
+                found.state = {"complete": "published", "unfinished": "unfinished set"}.get(one.status, one.status)
+                if one.status == "suspect":
+                    found.problems.append(f"set {one.set_id} is suspect: {one.problem}")
+        if told:
+            found.problems += ["a set was left unfinished"] if found.state == "unfinished set" else []
+            found.problems += [f"{name} outlived a run that was told to end" for name in self.place.helpers()]
+            found.problems += [f"{path} was left" for path in self._partial()]
+            found.problems += victim.orphans([self.run_id])
+        return found
+
+    def next_run(self, victim: Victim, found: Aftermath) -> None:
+        """The next run clears up and publishes its own; every set that there is can be trusted."""
+        began = self.ctx.clock.now()
+        try:
+            result = run_backup(self.ctx)
+        except OpsError as error:
+            found.problems.append(f"the next run failed: {error.message}")
+            return
+        found.problems += [f"container {name} was not reaped" for name in self.place.helpers()]
+        found.problems += [f"{path} was not reaped" for path in self._partial()]
+        found.problems += victim.orphans([self.run_id])
+        trusted, store = load_trusted(self.ctx.settings), self.ctx.store
+        for one in list_sets(store, "local", trusted):
+            if one.status not in ("complete", "proven"):
+                found.problems.append(f"set {one.set_id} is {one.status} after the next run")
+                continue
+            manifest, _ = read_manifest(store, "local", one.set_id, trusted)
             for part in manifest.sources[0].parts:
-                verify_part(ctx.store, part)
-    name = signal.Signals(number).name
-    return Outcome(name, round(after, 3), child.returncode, published, tuple(problems))
+                verify_part(store, part)
+            if one.set_id != result.set_id:
+                remove_set(store, "local", one.set_id)  # or sixty of them fill the disk
+            elif result.reaped:
+                found.settled = (parse_iso(manifest.started_at) - began).total_seconds()
+
+    def _partial(self) -> list[Path]:
+        folder = Path(self.ctx.settings.store) / PARTIAL
+        return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _partial(store: str) -> list[Path]:
-    folder = Path(store) / PARTIAL
-    return list(folder.iterdir()) if folder.is_dir() else []
+def kill_once(place: Place, folder: Path, number: int, after: float) -> Kill:
+    """Kill a backup after so many seconds, look around, let the next run clear up, look again."""
+    scene = Scene(place, folder)
+    victim = scene.start()
+    hit = victim.live_for(after)
+    where = victim.where()
+    if hit:
+        victim.strike(number)
+    struck = time.monotonic()
+    code = victim.end()
+    took = time.monotonic() - struck
+    told = number == signal.SIGTERM and code != 0
+    found = scene.right_after(victim, told=told)
+    scene.next_run(victim, found)
+    if any("Traceback" in line for line in victim.lines):
+        found.problems.append("a traceback reached the console")
+    state = found.state if hit else "ended before it was hit"
+    settled = took if hit and told else found.settled
+    return Kill(signal.Signals(number).name, round(after, 3), where, state, settled, tuple(found.problems))
 
 
-def _outliving(run_id: str, seconds: float = 5.0) -> list[int]:
-    until = time.monotonic() + seconds
-    while (found := leftovers(run_id)) and time.monotonic() < until:
-        time.sleep(0.1)
-    return found
-
-
-def torture(place: Place, folder: Path, *, count: int, seed: int) -> list[Outcome]:
-    """`count` runs with each signal, at moments drawn uniformly from the length of a whole run."""
-    chance = random.Random(seed)
-    whole = duration(place, folder)
-    outcomes = []
-    for number in [signal.SIGTERM, signal.SIGKILL] * count:
-        outcomes.append(kill_once(place, folder, number, chance.uniform(0, whole)))
-        print(outcomes[-1], file=sys.stderr, flush=True)
-    return outcomes
-
-
-def control(place: Place, folder: Path) -> Outcome:
-    """The control run: with a planted defect (nothing is reaped) a killed run must show problems.
-
-    Some moments are harmless (before anything began, after all was published), so a few are tried.
-    """
-    whole = duration(place, folder)
+def control(place: Place, folder: Path) -> list[str]:
+    """The problems that are found when a defect is planted: the next run reaps nothing."""
+    scene = Scene(place, folder)
+    victim = scene.start()
+    assert victim.wait_for("· postgres: dump"), victim.lines
+    victim.strike(signal.SIGKILL)
+    victim.end()
+    found = scene.right_after(victim, told=False)
     with mock.patch("cortex_ops.backup.pipeline.reap", return_value=[]):
-        for share in (0.6, 0.45, 0.75, 0.35, 0.55):
-            outcome = kill_once(place, folder, signal.SIGKILL, whole * share)
-            if outcome.problems:
-                break
+        scene.next_run(victim, found)
     run_backup(place.context())  # reaps for real
-    return outcome
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    args = parser.parse_args()
-    print(f"seed {args.seed}", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder, bulky_postgres(Path(folder)) as place:
-        outcomes = torture(place, Path(folder), count=args.count, seed=args.seed)
-        planted = control(place, Path(folder))
-    bad = [outcome for outcome in outcomes if outcome.problems]
-    figures = {
-        "seed": args.seed,
-        "runs": len(outcomes),
-        "published before the signal": sum(outcome.published for outcome in outcomes),
-        "control run caught": bool(planted.problems),
-        "problems": [f"{one.signal} after {one.after} s: {'; '.join(one.problems)}" for one in bad],
-    }
-    print(json.dumps(figures, indent=1))
-    return 1 if bad or not planted.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return found.problems

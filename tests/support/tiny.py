@@ -136,22 +136,36 @@ class Tiny:
 
     def release(self, env: str = "local", **options: Any) -> ReleaseStep:
         """The main job's steps in this process, as Dagster would call them."""
+        return self.deploy(self.prepared(env, **options), env)
+
+    def prepared(self, env: str = "local", **options: Any) -> Wiring:
+        """All of it that comes before anything is changed."""
         w = self.wire()
         pipeline.source(w)
         pipeline.build(w, env, options.get("from_ref", ""))
         pipeline.render(w, env)
+        return w
+
+    def deploy(self, w: Wiring, env: str = "local") -> ReleaseStep:
+        """All the rest."""
         pipeline.rollout(w, env)
         pipeline.integration_tests(w, env)
         return pipeline.release(w, env)
 
     def job(
-        self, name: str, env: str = "local", *, deadline: float = 240, **tags: str
+        self,
+        name: str,
+        env: str = "local",
+        *,
+        deadline: float = 240,
+        variables: dict[str, str] | None = None,
+        **tags: str,
     ) -> subprocess.CompletedProcess[str]:
-        """The same by the command that CI types."""
+        """The same by the command that CI types, with these environment variables more."""
         return subprocess.run(
             self.job_argv(name, env, **tags),
             cwd=self.root,
-            env=self.environ(),
+            env=self.environ(**(variables or {})),
             capture_output=True,
             text=True,
             timeout=deadline,

@@ -1,0 +1,109 @@
+"""`python -m bench.torture [--count N] [--seed N] [--only release|backup]`: runs killed at random moments.
+
+After each kill the old or the new release serves, no backup is half there, and the next run needs no hand. A
+control run with a planted defect must be caught by the same assertions, or the result says nothing: exit 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.__main__ import RESULTS
+from bench.harness import machine
+from tests.support import backup_torture, release_torture
+from tests.support.tiny import tiny_project
+from tests.support.victim import Kill, torture
+
+Say = Callable[[str], None]
+Outcome = tuple[float, list[Kill], list[str]]
+"""Seconds of an undisturbed run, the kills, and what the control run showed."""
+
+
+def releases(folder: Path, count: int, seed: int, say: Say) -> Outcome:
+    with tiny_project(folder) as tiny:
+        assert tiny.release().ok
+        whole = release_torture.duration(tiny)
+        kills = torture(count, seed, whole, functools.partial(release_torture.kill_once, tiny), say)
+        return whole, kills, release_torture.control(tiny)
+
+
+def backups(folder: Path, count: int, seed: int, say: Say) -> Outcome:
+    with backup_torture.bulky_postgres(folder) as place:
+        backup_torture.duration(place, folder)  # the first makes keys
+        whole = backup_torture.duration(place, folder)
+        kills = torture(count, seed, whole, functools.partial(backup_torture.kill_once, place, folder), say)
+        return whole, kills, backup_torture.control(place, folder)
+
+
+KINDS = {"release": releases, "backup": backups}
+
+
+def figures(outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """What is kept of a series."""
+    whole, kills, caught = outcome
+    settled = [kill.settled for kill in kills if kill.settled is not None]
+    return {
+        "kills": len(kills),
+        "signals": dict(Counter(kill.signal for kill in kills)),
+        "states": dict(Counter(f"{kill.signal}: {kill.state}" for kill in kills).most_common()),
+        "undisturbed_seconds": round(whole, 2),
+        "settled": len(settled),
+        "longest_settle_seconds": round(max(settled, default=0.0), 2),
+        "problems": [f"{kill.line()}: {problem}" for kill in kills for problem in kill.problems],
+        "control_caught": caught,
+        "seconds": round(seconds),
+    }
+
+
+def good(one: dict[str, Any]) -> bool:
+    return not one["problems"] and bool(one["control_caught"])
+
+
+def summary(name: str, one: dict[str, Any]) -> str:
+    states = ", ".join(f"{count} {state}" for state, count in one["states"].items())
+    control = f"caught ({one['control_caught'][0]})" if one["control_caught"] else "NOT caught"
+    return (
+        f"{'✓' if good(one) else '✗'} {name}: {one['kills']} kills, {len(one['problems'])} problems; {states}; "
+        f"longest settle {one['longest_settle_seconds']} s; planted defect {control}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.torture")
+    parser.add_argument("--count", type=int, default=60, help="kills of each kind (60)")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    parser.add_argument("--only", choices=sorted(KINDS))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    say = functools.partial(print, flush=True)
+    say(f"seed {args.seed}")
+    document: dict[str, Any] = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "seed": args.seed,
+    }
+    for name in [args.only] if args.only else KINDS:
+        say(f"{name}s, killed {args.count} times")
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = KINDS[name](Path(folder), args.count, args.seed, say)
+        document[name] = figures(outcome, time.monotonic() - began)
+        say(summary(name, document[name]))
+    args.results.mkdir(parents=True, exist_ok=True)
+    (args.results / "torture.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return 0 if all(good(document[name]) for name in KINDS if name in document) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Releases that are killed: how one is killed, and what must be true right afterwards and after the next run."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from unittest import mock
+
+from cortex_ops import pipeline
+from cortex_ops.kernel.clock import parse_iso
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.release.history import History
+from cortex_ops.release.machine import Releaser
+from tests.support.engine import docker
+from tests.support.tiny import Tiny
+from tests.support.victim import Kill, Victim
+
+NOTHING = "nothing was begun"
+
+
+def start(tiny: Tiny) -> Victim:
+    """The main job as CI types it."""
+    process = subprocess.Popen(
+        tiny.job_argv("release"),
+        cwd=tiny.root,
+        env=tiny.environ(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    return Victim(process)
+
+
+def duration(tiny: Tiny) -> float:
+    """Seconds that an undisturbed run takes, so that moments can be drawn from it."""
+    tiny.answer(secrets.token_hex(4))
+    began = time.monotonic()
+    victim = start(tiny)
+    assert victim.end(300) == 0, victim.lines
+    return time.monotonic() - began
+
+
+@dataclass
+class Aftermath:
+    """What was found. `run_ids` are the killed run's, as far as it got to having one."""
+
+    state: str = ""
+    settled: float | None = None
+    run_ids: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Scene:
+    """A live tiny system, before one of its releases is killed."""
+
+    def __init__(self, tiny: Tiny, new: str) -> None:
+        self.tiny, self.old, self.new = tiny, tiny.get(), new
+        self.history: History = tiny.wire().history("local")
+        self.sequences = self.history.sequences()
+        self.networks = {name for name in _networks(tiny) if not _release(tiny, name)}
+        self._runs = self._logged()
+        tiny.answer(new)
+
+    def _logged(self) -> set[str]:
+        return {path.stem for path in (self.tiny.root / ".cortex" / "logs").glob("*.log")}
+
+    def right_after(self, victim: Victim, *, told: bool) -> Aftermath:
+        """One of the two serves. A run that was `told` to end has settled itself and left nothing."""
+        found = Aftermath(run_ids=sorted(self._logged() - self._runs))
+        serves = self.tiny.get()
+        if serves not in (self.old, self.new):
+            found.problems.append(f"{serves!r} answers, which is neither the old nor the new release")
+        begun = [self.history.record(seq) for seq in self.history.sequences() if seq not in self.sequences]
+        outcome = begun[-1].outcome if begun else None
+        if not begun:
+            found.state = NOTHING
+        elif outcome is None:
+            found.state = f"unfinished, the {'new' if serves == self.new else 'old'} release serves"
+        else:
+            found.state = outcome.state.replace("_", " ")
+            promoted = outcome.state == "promoted"
+            if serves != (self.new if promoted else self.old):
+                found.problems.append(f"the history says {found.state}, and {serves!r} answers")
+        if told:
+            found.problems += [f"r{one.seq} was left unfinished" for one in begun if one.outcome is None]
+            found.problems += [f"{name} was left" for name in _helpers(self.tiny, found.run_ids)]
+            found.problems += victim.orphans(found.run_ids)
+        return found
+
+    def next_run(self, victim: Victim, found: Aftermath) -> None:
+        """The next run settles it, goes live by itself, and nothing of the killed one is left."""
+        try:
+            w = self.tiny.prepared()
+            began = w.clock.now()
+            step = self.tiny.deploy(w)
+        except OpsError as error:
+            found.problems.append(f"the next run failed: {error.message}")
+            return
+        if not step.ok:
+            found.problems.append(f"the next run failed: {step.message}")
+        for seq in self.history.sequences():
+            record = self.history.record(seq)
+            if record.outcome is None:
+                found.problems.append(f"r{seq} is unfinished after the next run")
+            elif record.outcome.settled_by == w.run_id:
+                found.settled = (parse_iso(record.outcome.finished_at) - began).total_seconds()
+        if (serves := self.tiny.get()) != self.new:
+            found.problems.append(f"{serves!r} answers after the next run, which released {self.new!r}")
+        found.problems += victim.orphans(found.run_ids)
+        found.problems += [f"{name} was not reaped" for name in _helpers(self.tiny, found.run_ids)]
+        found.problems += self._inventory()
+
+    def _inventory(self) -> list[str]:
+        """Nothing but the proxy, the live release and at most the one before it."""
+        live = self.history.live()
+        serves = f"r{live.outcome.serves}" if live is not None and live.outcome is not None else "nothing"
+        names = self.tiny.containers()
+        releases = [release for name in names if (release := _release(self.tiny, name))]
+        allowed = {f"{self.tiny.prefix}-edge-edge-1", *(name for name in names if _release(self.tiny, name))}
+        out = [f"container {name} is left" for name in names if name not in allowed]
+        if serves not in releases or len(releases) > 2 or len(set(releases)) != len(releases):
+            out.append(f"{serves} is live, and there are containers of {', '.join(sorted(releases))}")
+        for name in _networks(self.tiny):
+            if name not in self.networks and _release(self.tiny, name) not in releases:
+                out.append(f"network {name} is left")
+        return out
+
+
+def _networks(tiny: Tiny) -> list[str]:
+    return docker("network", "ls", "--filter", f"name={tiny.prefix}", "--format", "{{.Name}}").split()
+
+
+def _release(tiny: Tiny, name: str) -> str:
+    """`r3` of the container or network of a release; empty for anything else."""
+    found = re.match(rf"{tiny.prefix}-(r\d+)[-_]", name)
+    return found[1] if found else ""
+
+
+def _helpers(tiny: Tiny, run_ids: list[str]) -> list[str]:
+    """Containers that belong to the killed run, and the lease when somebody still holds it."""
+    names = [name for name in tiny.containers() if "lease" in name]
+    for run in run_ids:
+        names += docker("ps", "-a", "--filter", f"label=org.cortex-ops.run={run}", "--format", "{{.Names}}").split()
+    return sorted(set(names))
+
+
+@contextlib.contextmanager
+def asking(tiny: Tiny, allowed: set[str]) -> Iterator[list[str]]:
+    """Ask from outside all the while, without retries; what failed or answered wrongly is in the list."""
+    problems: list[str] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.05):
+            try:
+                answer = tiny.get(timeout=15)
+            except OSError as error:
+                problems.append(f"a request failed: {error}")
+                return
+            if answer not in allowed:
+                problems.append(f"a request was answered {answer[:80]!r}")
+                return
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield problems
+    finally:
+        over.set()
+        thread.join()
+
+
+def kill_once(tiny: Tiny, number: int, after: float) -> Kill:
+    """Kill a release after so many seconds, look around, let the next run settle it, look again."""
+    scene = Scene(tiny, secrets.token_hex(4))
+    with asking(tiny, {scene.old, scene.new}) as failed:
+        victim = start(tiny)
+        hit = victim.live_for(after)
+        where = victim.where()
+        if hit:
+            victim.strike(number)
+        struck = time.monotonic()
+        victim.end()
+        took = time.monotonic() - struck
+        found = scene.right_after(victim, told=number == signal.SIGTERM)
+        scene.next_run(victim, found)
+    if any("Traceback" in line for line in victim.lines):
+        found.problems.append("a traceback reached the console")
+    if hit and number == signal.SIGTERM and found.state != NOTHING:
+        found.settled = took
+    state = found.state if hit else "ended before it was hit"
+    name = signal.Signals(number).name
+    return Kill(name, round(after, 3), where, state, found.settled, (*found.problems, *failed))
+
+
+def control(tiny: Tiny) -> list[str]:
+    """The problems that are found when a defect is planted: the next run settles nothing."""
+    scene = Scene(tiny, secrets.token_hex(4))
+    victim = start(tiny)
+    assert victim.wait_for("· integration tests"), victim.lines
+    victim.strike(signal.SIGKILL)
+    victim.end()
+    found = scene.right_after(victim, told=False)
+    with mock.patch.object(Releaser, "settle", return_value=[]):
+        scene.next_run(victim, found)
+    pipeline.settle(tiny.wire(), "local")
+    return found.problems

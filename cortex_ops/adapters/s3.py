@@ -62,9 +62,12 @@ def make_client(options: S3Settings) -> Any:
     import boto3
     from botocore.config import Config
 
-    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        if value := os.environ.get(name):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        value = os.environ.get(name, "")
+        if name != "AWS_ACCESS_KEY_ID":
             remember(value)
+        if any(letter.isspace() for letter in value):  # else a wrong signature, or an endpoint that seems silent
+            raise InputError(f"{name} holds a line break or a space", remedy="set it to the bare value")
     try:
         return boto3.session.Session().client(
             "s3",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cortex_ops.backup.keys import ensure_keys
 from cortex_ops.kernel.redact import encodings
 from tests.support.engine import docker, docker_env, record
+from tests.support.s3 import a_client, objects, s3_server
 from tests.support.tiny import Tiny, tiny_project
 
 
@@ -77,9 +82,15 @@ def layers(image: str) -> Iterator[tuple[str, bytes]]:
         process.stdout.read()
 
 
-def assert_nowhere(tiny: Tiny, sentinel: str, console: str, arguments: set[bytes]) -> None:
+def forms_of(sentinel: str) -> list[bytes]:
+    """Plain, base64 at each alignment, percent-encoded, as JSON."""
     forms = [form.encode() for form in encodings(sentinel.encode())]
     assert len(forms) >= 4
+    return forms
+
+
+def assert_nowhere(tiny: Tiny, sentinels: list[str], console: str, arguments: set[bytes]) -> None:
+    forms = [form for sentinel in sentinels for form in forms_of(sentinel)]
     places = 0
     for place, content in traces(tiny, console, arguments):
         places += 1
@@ -100,7 +111,7 @@ def test_a_file_secret_is_nowhere_after_a_release_that_was(tiny: Tiny, outcome: 
     with Arguments() as arguments:
         done = tiny.job("release")
     assert (done.returncode == 0) == (outcome == "promoted"), done.stderr
-    assert_nowhere(tiny, sentinel_of(tiny), done.stdout + done.stderr, arguments.seen)
+    assert_nowhere(tiny, [sentinel_of(tiny)], done.stdout + done.stderr, arguments.seen)
 
 
 def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_and_its_drill(tiny: Tiny) -> None:
@@ -110,7 +121,7 @@ def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_a
         backup, drill = tiny.job("backup"), tiny.job("restore_drill")
     assert (backup.returncode, drill.returncode) == (0, 0), backup.stderr + drill.stderr
     console = backup.stdout + backup.stderr + drill.stdout + drill.stderr
-    assert_nowhere(tiny, sentinel_of(tiny), console, arguments.seen)
+    assert_nowhere(tiny, [sentinel_of(tiny)], console, arguments.seen)
     keys = tiny.root / ".cortex" / "keys"
     identities = [p for p in keys.rglob("*") if p.is_file() and b"AGE-SECRET-KEY" in p.read_bytes()]
     assert identities, "the drill decrypts with an identity of its own"
@@ -120,6 +131,78 @@ def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_a
             assert line.encode() not in content or ".cortex/keys" in place, f"the identity is in {place}"
 
 
+@dataclass
+class OnS3:
+    """A released system whose store is a bucket, and what was said while it was used: console and arguments."""
+
+    tiny: Tiny
+    client: Any
+    variables: dict[str, str]
+    console: str = ""
+    arguments: set[bytes] = field(default_factory=set)
+
+    def job(self, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        with Arguments() as arguments:
+            done = self.tiny.job(name, variables={**self.variables, **variables})
+        self.console += done.stdout + done.stderr
+        self.arguments |= arguments.seen
+        return done
+
+    def assert_nowhere(self, *more: str) -> None:
+        """The credentials, and what a run may have been given in their place."""
+        sentinels = [*(self.variables[name] for name in CREDENTIALS), *more]
+        assert_nowhere(self.tiny, sentinels, self.console, self.arguments)
+        stored = list(objects(self.client, "sets"))
+        assert stored
+        for form in (form for sentinel in sentinels for form in forms_of(sentinel)):
+            assert not [key for key, body in stored if form in key.encode() or form in body]
+
+
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+@pytest.fixture(scope="module")
+def on_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnS3]:
+    with tiny_project(tmp_path_factory.mktemp("s3"), postgres=True) as tiny, s3_server() as endpoint:
+        client = a_client(endpoint)
+        client.create_bucket(Bucket="sets")
+        sentinels = {name: f"{name[4:10]}/{secrets.token_hex(12)}+x%" for name in CREDENTIALS}
+        where = {"CORTEX_OPS_STORE": "s3://sets/tiny", "CORTEX_OPS_S3_ENDPOINT": endpoint}
+        found = OnS3(tiny, client, {**where, "CORTEX_OPS_S3_PATH_STYLE": "true", **sentinels})
+        ensure_keys(tiny.settings())
+        assert found.job("release").returncode == 0, found.console
+        yield found
+
+
+def test_the_stores_credentials_are_nowhere_after_a_release_a_backup_and_its_drill(on_s3: OnS3) -> None:
+    for name in ("backup", "restore_drill"):
+        assert on_s3.job(name).returncode == 0, on_s3.console
+    kept = [key for key, _ in objects(on_s3.client, "sets")]
+    assert any("/manifest.json" in key for key in kept) and any("/proof-" in key for key in kept), "it was used"
+    on_s3.assert_nowhere()
+
+
+BROKEN = "broken/token\nwith a line break+%"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"CORTEX_OPS_STORE": "s3://absent/tiny"}, "NoSuchBucket"),
+        ({"CORTEX_OPS_S3_ENDPOINT": "http://127.0.0.1:1"}, "does not answer"),
+        ({"AWS_SESSION_TOKEN": BROKEN}, "AWS_SESSION_TOKEN holds a line break"),
+    ],
+    ids=["no bucket", "no server", "a line break in a credential"],
+)
+def test_the_stores_credentials_are_nowhere_after_a_backup_that_failed(
+    on_s3: OnS3, changes: dict[str, str], cause: str
+) -> None:
+    done = on_s3.job("backup", **changes)
+    assert done.returncode != 0
+    assert any(cause in line for line in done.stderr.splitlines()[-5:]), done.stderr
+    on_s3.assert_nowhere(*BROKEN.split("\n"))
+
+
 def test_the_search_itself_finds_a_planted_secret(tiny: Tiny) -> None:
     sentinel = sentinel_of(tiny)
     planted = tiny.root / ".cortex" / "logs" / "planted.log"
@@ -127,6 +210,6 @@ def test_the_search_itself_finds_a_planted_secret(tiny: Tiny) -> None:
     planted.write_text(f"password={sentinel}")
     try:
         with pytest.raises(AssertionError, match="planted"):
-            assert_nowhere(tiny, sentinel, "", set())
+            assert_nowhere(tiny, [sentinel], "", set())
     finally:
         planted.unlink()

@@ -68,6 +68,14 @@ def credentials() -> Iterator[None]:
                 os.environ[key] = value
 
 
+def objects(client: Any, bucket: str) -> Iterator[tuple[str, bytes]]:
+    """Every object's key with its metadata, and its content."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for row in page.get("Contents", ()):
+            got = client.get_object(Bucket=bucket, Key=row["Key"])
+            yield f"{row['Key']} {got['Metadata']}", got["Body"].read()
+
+
 def a_client(endpoint: str) -> Any:
     """Path style and no optional checksums, as third-party stores want it."""
     with credentials():

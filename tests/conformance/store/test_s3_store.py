@@ -186,6 +186,14 @@ def test_no_credentials_is_one_sentence(endpoint: str, monkeypatch: pytest.Monke
         S3Store(client, "b").get("a")
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
+def test_a_credential_with_a_line_break_is_refused_unquoted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "half\nof it")
+    with pytest.raises(InputError, match=f"^{name} holds a line break or a space") as refused:
+        make_client(S3Settings())
+    assert "half" not in "".join(refused.value.lines())
+
+
 def test_settings_are_read_and_checked(tmp_path: Path) -> None:
     def read(**env: str) -> S3Settings:
         given = {f"CORTEX_OPS_S3_{key}": value for key, value in env.items()}

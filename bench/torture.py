@@ -10,6 +10,7 @@ import argparse
 import functools
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -57,6 +58,7 @@ def figures(outcome: Outcome, seconds: float) -> dict[str, Any]:
         "kills": len(kills),
         "signals": dict(Counter(kill.signal for kill in kills)),
         "states": dict(Counter(f"{kill.signal}: {kill.state}" for kill in kills).most_common()),
+        "where": dict(Counter(step(kill.where) for kill in kills).most_common()),
         "undisturbed_seconds": round(whole, 2),
         "settled": len(settled),
         "longest_settle_seconds": round(max(settled, default=0.0), 2),
@@ -64,6 +66,11 @@ def figures(outcome: Outcome, seconds: float) -> dict[str, Any]:
         "control_caught": caught,
         "seconds": round(seconds),
     }
+
+
+def step(where: str) -> str:
+    """Without the release's number and how long the step took, so that kills in one step count together."""
+    return re.sub(r" \([^()]* s\)$", "", re.sub(r"\br\d+\b", "r…", where))
 
 
 def good(one: dict[str, Any]) -> bool:

@@ -343,7 +343,8 @@ def _wanted(w: Wiring, env: str, inputs: Inputs) -> Wanted:
     renderer = Renderer(w, env, inputs)
     versions, volumes = renderer.secrets()
     neutral = renderer.place(Placement(seq=0, slot="a"), versions)
-    jobs = tuple(f"{name}-migrate" for name, s in renderer.stack.services.items() if s.migrations is not None)
+    services = {name: s for name, s in renderer.stack.services.items() if not s.optional}
+    jobs = tuple(f"{name}-migrate" for name, s in services.items() if s.migrations is not None)
     return Wanted(
         identity=neutral.identity,
         revision=inputs.lock.source_revision,

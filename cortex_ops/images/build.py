@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from cortex_ops.images.retention import owner_of
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, RefusedError
 from cortex_ops.kernel.progress import SILENT, Progress
+from cortex_ops.kernel.redact import remember
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import ImageLock, ImageRef, Value
@@ -133,6 +135,7 @@ class _Work:
     def baked(
         self, plan: BuildPlan, images: list[Buildable], prints: Mapping[str, str], digests: Mapping[str, str]
     ) -> tuple[dict[str, ImageRef], dict[str, float]]:
+        _require_secrets([image for image in images if image.name in plan.misses])
         names = ", ".join(f"{name} ({plan.reasons[name]})" for name in plan.misses)
         with self.progress.step(f"building {names}"):
             done = bake(self.engine, plan.document, plan.images, progress=self.progress)
@@ -148,6 +151,19 @@ class _Work:
             refs[name] = ref.model_copy(update={"fingerprint": prints[name]})
             self.store.put_if_absent(_record_key(refs[name]), refs[name].to_json())
         return refs, {name: done.seconds.get(name, 0.0) for name in plan.misses}
+
+
+def _require_secrets(images: list[Buildable]) -> None:
+    """The builder takes a missing one for none, and a Dockerfile then fails far from the cause."""
+    for image in images:
+        for key, variable in image.secrets:
+            value = os.environ.get(variable, "")
+            if not value:
+                raise InputError(
+                    f"the build of {image.name} needs its secret {key} in the variable {variable}, which is not set",
+                    remedy=f"set {variable} where the build runs",
+                )
+            remember(value)
 
 
 def _known(store: Store, fingerprint: str) -> list[ImageRef]:

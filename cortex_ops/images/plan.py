@@ -28,6 +28,7 @@ class Buildable:
     test_stage: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
     size_budget: int = 0
+    secrets: tuple[tuple[str, str], ...] = ()  # id → variable of the builder's environment
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def buildables(stack: Stack, monorepo: Path, proxy: Path) -> list[Buildable]:
             test_stage=build.test_stage,
             arguments=tuple(sorted(build.arguments.items())),
             size_budget=size(build.size_budget) if build.size_budget else 0,
+            secrets=tuple(sorted((key, stack.secrets[s].variable) for key, s in build.secrets.items())),
         )
 
     out = [one(name, service.build) for name, service in stack.services.items()]
@@ -140,8 +142,10 @@ def _targets(
         "args": dict(image.arguments),
         "attest": ["type=provenance,disabled=true"],
     }
-    if ca_bundle:
-        base["secret"] = [f"id=ca_bundle,src={ca_bundle}"]
+    given = [f"id=ca_bundle,src={ca_bundle}"] if ca_bundle else []
+    given += [f"id={key},env={variable}" for key, variable in image.secrets]
+    if given:
+        base["secret"] = given
     main = {
         **base,
         "tags": [build_tag(image.name, place, fingerprint, build_id)],

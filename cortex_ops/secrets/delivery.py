@@ -34,7 +34,9 @@ class Deliveries:
 
 def consumers(stack: Stack) -> dict[str, list[str]]:
     """Every service, store or test job that needs secrets, with the names it needs."""
-    out = {name: sorted(set(s.secrets.values())) for name, s in stack.services.items() if s.secrets}
+    out = {
+        name: sorted(set(s.secrets.values())) for name, s in stack.services.items() if s.secrets and not s.optional
+    }
     out |= {name: [store.secret] for name, store in stack.stores.items()}
     if stack.tests is not None and stack.tests.secrets:
         out["integration-tests"] = sorted(set(stack.tests.secrets.values()))

@@ -11,7 +11,7 @@ from cortex_ops.stack.contents import VARIABLE, Finding, known, of_services
 from cortex_ops.stack.graph import cycle
 from cortex_ops.stack.located import Key, Located, Problem, dotted
 from cortex_ops.stack.naming import CONTROL_PORT, FIRST_CANDIDATE_PORT
-from cortex_ops.stack.schema import Service, Stack
+from cortex_ops.stack.schema import Build, Service, Stack
 
 RESERVED = {"edge", "integration-tests"}
 
@@ -111,10 +111,13 @@ def _references(stack: Stack) -> Iterator[Finding]:
     for name, source in stack.secrets.items():
         if source.from_ == "env" and not VARIABLE.fullmatch(source.variable):
             yield ("secrets", name), repr(source.variable), "the name of an environment variable in `variable`", True
+    for name, service in stack.services.items():
+        yield from _build_secrets(stack, ("services", name), service.build)
     if stack.tests is not None:
+        yield from _build_secrets(stack, ("tests",), stack.tests.build)
         for variable, secret in stack.tests.secrets.items():
             yield from _secret(stack, ("tests", "secrets", variable), secret)
-        routed = {n for n, s in stack.services.items() if s.route}
+        routed = {n for n, s in stack.services.items() if s.route and not s.optional}
         for variable, value in stack.tests.env.items():
             if value.startswith("route:") and value.removeprefix("route:") not in routed:
                 yield ("tests", "env", variable), repr(value), f"route: and one of {known(routed)}", False
@@ -130,6 +133,17 @@ def _references(stack: Stack) -> Iterator[Finding]:
 def _secret(stack: Stack, path: Key, name: str) -> Iterator[Finding]:
     if name not in stack.secrets:
         yield path, repr(name), f"one of the secrets {known(stack.secrets)}", False
+
+
+def _build_secrets(stack: Stack, base: Key, build: Build) -> Iterator[Finding]:
+    for key, name in build.secrets.items():
+        path = (*base, "build", "secrets", key)
+        if not is_label(key):
+            yield path, repr(key), "a lower-case id of letters, digits and hyphens", True
+        yield from _secret(stack, path, name)
+        if name in stack.secrets and stack.secrets[name].from_ != "env":
+            expected = "one `from: env`: images are built once for all of them"
+            yield path, f"{name}, a file of each environment", expected, False
 
 
 def _environments(stack: Stack) -> Iterator[Finding]:

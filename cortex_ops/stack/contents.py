@@ -38,12 +38,20 @@ def of_services(stack: Stack) -> Iterator[Finding]:
         yield from _arguments((*base, "build", "arguments"), service.build.arguments)
         for key in sorted(set(service.env) & set(service.secrets)):
             yield (*base, "secrets", key), "a variable that `env` sets too", "it in one place", True
+        yield from _exposure(base, service)
     for name, store in stack.stores.items():
         if not _IMAGE.fullmatch(store.image):
             yield ("stores", name, "image"), repr(store.image), "an image, such as postgres:15", False
     for name, host in stack.host_services.items():
         if not _URL_PATH.fullmatch(host.health):
             yield ("host_services", name, "health"), repr(host.health), "a path of a URL, such as /health", False
+        if host.image and not _IMAGE.fullmatch(host.image):
+            yield ("host_services", name, "image"), repr(host.image), "an image, such as ollama/ollama:0.5.7", False
+        if host.data and not host.data.startswith("/"):
+            yield ("host_services", name, "data"), repr(host.data), "an absolute path in `image`", False
+        if (host.image and not host.optional) or (host.data and not host.image):
+            what = "`optional: true`, `image` and `data` together"
+            yield ("host_services", name), "`image` or `data` alone", what, True
     if stack.tests is not None:
         yield from _inside(("tests", "build", "dockerfile"), stack.tests.build.dockerfile)
         yield from _variables(("tests", "env"), stack.tests.env)
@@ -74,6 +82,16 @@ def _probes(base: Key, service: Service) -> Iterator[Finding]:
             yield (*base, "probes", kind), repr(text), "a path of a URL, such as /ready", False
     if service.probes.command and not service.probes.command[0]:
         yield (*base, "probes", "command", 0), "an empty word", "a program", False
+
+
+def _exposure(base: Key, service: Service) -> Iterator[Finding]:
+    for key in service.exposure:
+        if key not in service.secrets:
+            yield (*base, "exposure", key), repr(key), f"one of the variables {known(service.secrets)}", True
+    if service.exposure and not service.command:
+        yield (*base, "exposure"), "no `command`", "`command` too: a shell reads the value, then becomes it", True
+    if service.command and not service.command[0]:
+        yield (*base, "command", 0), "an empty word", "a program", False
 
 
 def _storage(base: Key, service: Service) -> Iterator[Finding]:

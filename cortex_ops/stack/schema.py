@@ -49,6 +49,7 @@ class Build(Model):
     target: str = Field("", description="Stage to build; empty: the last.")
     test_stage: str = Field("", description="Stage whose build runs the image's own tests.")
     arguments: dict[str, str] = Field({}, description="Build arguments; the same for every environment.")
+    secrets: dict[str, str] = Field({}, description="Id of a build secret → a secret that is `from: env`.")
     size_budget: Size | None = Field(None, description="The largest image that is accepted.")
 
 
@@ -100,6 +101,10 @@ class Service(Model):
     port: Port
     env: dict[str, str] = Field({}, description="Environment variables by the names that the code reads.")
     secrets: dict[str, str] = Field({}, description="Variable that holds a file's path → name of the secret.")
+    exposure: dict[str, Literal["env"]] = Field(
+        {}, description="Variables of `secrets` that hold the value itself, for software that reads no files."
+    )
+    command: list[str] = Field([], description="Run instead of the image's entrypoint and command.")
     calls: list[str] = Field([], description="Services, stores, host services or `edge` that it talks to.")
     probes: Probes = Probes()
     writable: list[str] = Field([], description="Paths it may write; all else is read-only.")
@@ -132,6 +137,8 @@ class HostService(Model):
     health: str = "/health"
     path: str = Field("", description="Folder in the monorepo, where there is one.")
     optional: bool = False
+    image: str = Field("", description="Runs instead of it behind a profile in development; public, optional only.")
+    data: str = Field("", description="Folder in that image which is kept in a volume.")
 
 
 class Edge(Model):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import os
+import secrets as tokens
 import subprocess
 import tarfile
 import threading
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from cortex_ops.backup.keys import ensure_keys
+from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.redact import encodings
 from tests.support.engine import docker, docker_env, record
 from tests.support.s3 import a_client, objects, s3_server
@@ -23,7 +26,28 @@ from tests.support.tiny import Tiny, tiny_project
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
-    with tiny_project(tmp_path_factory.mktemp("secrets"), postgres=True) as project:
+    """Its Postgres takes a password from a file, its service one from the environment, its build a token."""
+    with (
+        tiny_project(tmp_path_factory.mktemp("secrets"), postgres=True) as project,
+        pytest.MonkeyPatch.context() as env,
+    ):
+        (project.root / "secrets" / "legacy-password").write_text(f"sentinel {tokens.token_hex(12)} 'of' \"two\"\n")
+        env.setenv("TINY_BUILD_TOKEN", f"sentinel-{tokens.token_hex(12)}")
+        api = {
+            "secrets": {"LEGACY_PASSWORD": "legacy-password"},
+            "exposure": {"LEGACY_PASSWORD": "env"},
+            "command": ["node", "server.mjs"],
+            "build": {"secrets": {"build-token": "build-token"}},
+        }
+        declared = {
+            "legacy-password": {"from": "file"},
+            "build-token": {"from": "env", "variable": "TINY_BUILD_TOKEN"},
+        }
+        project.stack({"services": {"api": api}, "secrets": declared})
+        wanted = hashlib.sha256(os.environ["TINY_BUILD_TOKEN"].encode()).hexdigest()
+        step = f"RUN --mount=type=secret,id=build-token sha256sum </run/secrets/build-token | grep -q {wanted}\n"
+        dockerfile = (project.monorepo / "api" / "Dockerfile").read_text()
+        project.write("api/Dockerfile", dockerfile.replace("COPY api/ ./\n", f"COPY api/ ./\n{step}"))
         yield project
 
 
@@ -89,29 +113,53 @@ def forms_of(sentinel: str) -> list[bytes]:
     return forms
 
 
-def assert_nowhere(tiny: Tiny, sentinels: list[str], console: str, arguments: set[bytes]) -> None:
-    forms = [form for sentinel in sentinels for form in forms_of(sentinel)]
+def assert_nowhere(tiny: Tiny, sentinels: dict[str, str], console: str, arguments: set[bytes]) -> None:
+    forms = {name: forms_of(value) for name, value in sentinels.items()}
     places = 0
     for place, content in traces(tiny, console, arguments):
         places += 1
-        for form in forms:
-            assert form not in content, f"the secret is in {place}"
+        for name, found in forms.items():
+            assert not any(form in content for form in found), f"the secret {name} is in {place}"
     assert places > 20
 
 
-def sentinel_of(tiny: Tiny) -> str:
-    return (tiny.root / "secrets" / "postgres-password").read_text().strip()
+def sentinel_of(tiny: Tiny, name: str = "postgres-password") -> str:
+    return (tiny.root / "secrets" / name).read_text().strip()
+
+
+def sentinels(tiny: Tiny) -> dict[str, str]:
+    return {
+        "of a file": sentinel_of(tiny),
+        "in the environment": sentinel_of(tiny, "legacy-password"),
+        "of the build": os.environ["TINY_BUILD_TOKEN"],
+    }
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "rejected", "crashed"])
-def test_a_file_secret_is_nowhere_after_a_release_that_was(tiny: Tiny, outcome: str) -> None:
+def test_no_secret_is_anywhere_after_a_release_that_was(tiny: Tiny, outcome: str) -> None:
     modes = {"promoted": ("ok", "anything"), "rejected": ("ok", "something else"), "crashed": ("crash", "anything")}
     mode, expected = modes[outcome]
     tiny.answer(outcome, mode=mode, expected=expected)
     with Arguments() as arguments:
         done = tiny.job("release")
     assert (done.returncode == 0) == (outcome == "promoted"), done.stderr
-    assert_nowhere(tiny, [sentinel_of(tiny)], done.stdout + done.stderr, arguments.seen)
+    assert_nowhere(tiny, sentinels(tiny), done.stdout + done.stderr, arguments.seen)
+
+
+def test_an_exposed_secret_is_in_the_environment_of_the_program_exactly(tiny: Tiny) -> None:
+    tiny.answer("exposed")
+    assert tiny.release().ok
+    wanted = hashlib.sha256(sentinel_of(tiny, "legacy-password").encode()).hexdigest()
+    assert tiny.get("/digest/LEGACY_PASSWORD") == wanted
+
+
+def test_a_build_without_its_secret_is_refused_with_the_name_of_the_variable(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.answer("without a token")
+    monkeypatch.delenv("TINY_BUILD_TOKEN")
+    with pytest.raises(InputError, match=r"the build of api needs its secret build-token in .* TINY_BUILD_TOKEN"):
+        tiny.release()
 
 
 def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_and_its_drill(tiny: Tiny) -> None:
@@ -121,7 +169,7 @@ def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_a
         backup, drill = tiny.job("backup"), tiny.job("restore_drill")
     assert (backup.returncode, drill.returncode) == (0, 0), backup.stderr + drill.stderr
     console = backup.stdout + backup.stderr + drill.stdout + drill.stderr
-    assert_nowhere(tiny, [sentinel_of(tiny)], console, arguments.seen)
+    assert_nowhere(tiny, sentinels(tiny), console, arguments.seen)
     keys = tiny.root / ".cortex" / "keys"
     identities = [p for p in keys.rglob("*") if p.is_file() and b"AGE-SECRET-KEY" in p.read_bytes()]
     assert identities, "the drill decrypts with an identity of its own"
@@ -150,11 +198,11 @@ class OnS3:
 
     def assert_nowhere(self, *more: str) -> None:
         """The credentials, and what a run may have been given in their place."""
-        sentinels = [*(self.variables[name] for name in CREDENTIALS), *more]
+        sentinels = {name: self.variables[name] for name in CREDENTIALS} | {text: text for text in more}
         assert_nowhere(self.tiny, sentinels, self.console, self.arguments)
         stored = list(objects(self.client, "sets"))
         assert stored
-        for form in (form for sentinel in sentinels for form in forms_of(sentinel)):
+        for form in (form for sentinel in sentinels.values() for form in forms_of(sentinel)):
             assert not [key for key, body in stored if form in key.encode() or form in body]
 
 
@@ -166,7 +214,7 @@ def on_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnS3]:
     with tiny_project(tmp_path_factory.mktemp("s3"), postgres=True) as tiny, s3_server() as endpoint:
         client = a_client(endpoint)
         client.create_bucket(Bucket="sets")
-        sentinels = {name: f"{name[4:10]}/{secrets.token_hex(12)}+x%" for name in CREDENTIALS}
+        sentinels = {name: f"{name[4:10]}/{tokens.token_hex(12)}+x%" for name in CREDENTIALS}
         where = {"CORTEX_OPS_STORE": "s3://sets/tiny", "CORTEX_OPS_S3_ENDPOINT": endpoint}
         found = OnS3(tiny, client, {**where, "CORTEX_OPS_S3_PATH_STYLE": "true", **sentinels})
         ensure_keys(tiny.settings())
@@ -210,6 +258,6 @@ def test_the_search_itself_finds_a_planted_secret(tiny: Tiny) -> None:
     planted.write_text(f"password={sentinel}")
     try:
         with pytest.raises(AssertionError, match="planted"):
-            assert_nowhere(tiny, [sentinel], "", set())
+            assert_nowhere(tiny, {"planted": sentinel}, "", set())
     finally:
         planted.unlink()

@@ -33,6 +33,7 @@ from tests.support.engine import ROOT, docker, record
 
 SERVER = """\
 import http from 'node:http'
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 const text = readFileSync('/app/answer.txt', 'utf8').trim()
 const mode = readFileSync('/app/mode.txt', 'utf8').trim()
@@ -40,6 +41,8 @@ if (mode === 'crash') { console.error('cannot find the flux capacitor'); process
 const server = http.createServer((request, response) => {
   if (request.url === '/ready' && mode === 'never-ready') { response.writeHead(503); return response.end('not yet') }
   if (request.url.startsWith('/slow')) return setTimeout(() => response.end(text), 2000)
+  const digest = value => createHash('sha256').update(value ?? '').digest('hex')
+  if (request.url.startsWith('/digest/')) return response.end(digest(process.env[request.url.slice(8)]))
   response.setHeader('x-release', process.env.CORTEX_RELEASE)
   request.resume().on('end', () => response.end(text))
 })

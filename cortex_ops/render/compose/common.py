@@ -10,7 +10,7 @@ from cortex_ops.kernel.values import ImageLock, ImageRef, Placement
 from cortex_ops.stack import naming
 from cortex_ops.stack.environments import Environment
 from cortex_ops.stack.quantities import cpu, size
-from cortex_ops.stack.schema import Stack
+from cortex_ops.stack.schema import Service, Stack
 
 LABEL = "org.cortex-ops."
 SECRETS = "/run/secrets"
@@ -81,6 +81,22 @@ def mount(volume: str, path: str, *, read_only: bool = False) -> dict[str, Any]:
     if read_only:
         out["read_only"] = True
     return out
+
+
+def secret_paths(service: Service) -> dict[str, str]:
+    """Variables that hold the path of a secret's file; those with exposure `env` are set by `started`."""
+    return {v: f"{SECRETS}/{name}" for v, name in service.secrets.items() if v not in service.exposure}
+
+
+def started(service: Service, command: list[str]) -> dict[str, Any]:
+    """What starts the container. Exposed values are read from their files by a shell that then becomes the program:
+    they are in its environment and in no file, argument or description of the container."""
+    if not command:
+        return {}
+    reads = [f'{v}="$(cat {SECRETS}/{service.secrets[v]})" || exit 1; export {v}; ' for v in sorted(service.exposure)]
+    if reads:
+        command = ["sh", "-c", "".join(reads) + 'exec "$@"', "sh", *command]
+    return {"entrypoint": [], "command": command}
 
 
 def escape(value: Any) -> Any:

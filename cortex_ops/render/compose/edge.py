@@ -27,7 +27,7 @@ class Routed:
 
 def routes(inputs: RenderInputs) -> list[Routed]:
     """In name order, so that candidate listeners are stable."""
-    chosen = sorted((n, s) for n, s in inputs.stack.services.items() if s.route is not None)
+    chosen = sorted((n, s) for n, s in inputs.stack.services.items() if s.route is not None and not s.optional)
     return [
         Routed(
             service=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cortex_ops.kernel.values import Bundle
 from cortex_ops.render.compose.common import RenderInputs
+from cortex_ops.render.compose.development import host_variable
 
 
 def with_readme(bundle: Bundle, inputs: RenderInputs) -> Bundle:
@@ -19,7 +20,7 @@ def _text(inputs: RenderInputs) -> str:
             f"# {inputs.stack.name}: {name}\n\n"
             "    docker compose up --build --watch\n\n"
             "Every port is on loopback. The passwords in `secrets/` and `stores/` are one fixed word: for a machine\n"
-            "that nobody else reaches.\n"
+            "that nobody else reaches.\n" + _profiles(inputs)
         )
     proxy = inputs.image("edge").reference()
     return (
@@ -38,4 +39,21 @@ def _text(inputs: RenderInputs) -> str:
         f"    docker compose -p {prefix}-r0 -f release/compose.yaml run --rm SERVICE\n\n"
         "To stop it all (data volumes stay), once for each project that was started:\n\n"
         "    docker compose down\n"
+    )
+
+
+def _profiles(inputs: RenderInputs) -> str:
+    """How the optional parts are switched on."""
+    services = [name for name, service in inputs.stack.services.items() if service.optional]
+    hosts = [name for name, host in inputs.stack.host_services.items() if host.image]
+    if not services and not hosts:
+        return ""
+    lines = [f"    docker compose --profile {name} up --build --watch\n" for name in services]
+    lines += [
+        f"    {host_variable(inputs, name)}={name} docker compose --profile {name} up --build --watch\n"
+        for name in hosts
+    ]
+    return (
+        "\nOptional parts are profiles; what else runs natively on the host may run in a container instead:\n\n"
+        + "".join(lines)
     )

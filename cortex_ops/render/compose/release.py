@@ -17,6 +17,8 @@ from cortex_ops.render.compose.common import (
     labels,
     limits,
     mount,
+    secret_paths,
+    started,
 )
 from cortex_ops.render.compose.edge import routes
 from cortex_ops.stack.naming import CONTROL_PORT
@@ -67,7 +69,7 @@ def environment_of(inputs: RenderInputs, name: str, service: Service, placement:
         "PORT": service.port,
         "HOST": "0.0.0.0",
         "CORTEX_RELEASE": f"r{placement.seq}",
-        **{variable: f"{SECRETS}/{secret}" for variable, secret in service.secrets.items()},
+        **secret_paths(service),
     }
     if service.handover == "paused":
         env["CORTEX_LIVE_URL"] = f"http://edge:{CONTROL_PORT}/live"
@@ -106,7 +108,7 @@ def _base(inputs: RenderInputs, name: str, service: Service, placement: Placemen
 
 
 def _service(inputs: RenderInputs, placement: Placement, name: str, service: Service) -> dict[str, Any]:
-    out = _base(inputs, name, service, placement)
+    out = _base(inputs, name, service, placement) | started(service, service.command)
     out["networks"] = _networks(inputs, name, service, placement)
     if _leaves(inputs, service) and inputs.capabilities.get("host_gateway", "needed") == "needed":
         out["extra_hosts"] = [f"{HOST}:host-gateway"]
@@ -132,7 +134,8 @@ def _service(inputs: RenderInputs, placement: Placement, name: str, service: Ser
 def _migration(inputs: RenderInputs, placement: Placement, name: str, service: Service) -> dict[str, Any]:
     assert service.migrations is not None
     out = _base(inputs, name, service, placement)
-    out["command"] = list(service.migrations.command)
+    command = list(service.migrations.command)
+    out |= started(service, command) if service.exposure else {"command": command}
     out["networks"] = {"stores": {}}
     out["profiles"] = ["jobs"]
     out["restart"] = "no"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import docker, docker_env, record
+from tests.support.engine import ROOT, docker, docker_env, record
 from tests.support.tiny import Tiny, tiny_project
 
 
@@ -34,6 +34,15 @@ def ops(tiny: Tiny, *args: str) -> subprocess.CompletedProcess[str]:
 def typed(readme: Path) -> list[list[str]]:
     """The command lines of the README, in order."""
     return [shlex.split(line) for line in readme.read_text().splitlines() if line.startswith("    ")]
+
+
+def test_compose_reads_the_samples_development_file_with_each_of_its_profiles(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "cortex_ops.cli.main", "render", "-e", "dev", "-o", str(tmp_path / "dev")]
+    subprocess.run(argv, cwd=ROOT, capture_output=True, check=True)
+    compose = ("compose", "-f", str(tmp_path / "dev" / "compose.yaml"))
+    plain = docker(*compose, "config", "--services").split()
+    more = docker(*compose, "--profile", "ollama", "config", "--services").split()
+    assert "model-gateway" in plain and set(more) - set(plain) == {"ollama"}
 
 
 @pytest.mark.parametrize(("env", "files"), [("local", 4), ("dev", 1)])

@@ -248,3 +248,48 @@ def test_a_character_that_no_text_holds_is_refused(character: str) -> None:
 def test_a_long_text_is_shortened_in_the_message() -> None:
     (found,) = changed("local: {}", f"local: {{ mode: {'x' * 500} }}")
     assert len(found) < 250
+
+
+EXPOSED = 'port: "9000"\n    secrets: { KEY: key }\n    exposure: { KEY: env }'
+SECRETS = ("environments:\n  local: {}", "secrets: { key: { from: env, variable: KEY } }\nenvironments:\n  local: {}")
+
+
+def test_a_value_in_the_environment_is_declared_for_a_variable_and_with_what_to_start() -> None:
+    text = SMALL.replace(*SECRETS)
+    stack = load_stack_text(text.replace('port: "9000"', f"{EXPOSED}\n    command: [x]"), FILE)
+    assert stack.services["worker"].exposure == {"KEY": "env"}
+    assert "`command` too" in changed('port: "9000"', EXPOSED, text)[0]
+    other = EXPOSED.replace("exposure: { KEY", "command: [x]\n    exposure: { OTHER")
+    assert "one of the variables KEY" in changed('port: "9000"', other, text)[0]
+    assert "'env'" in changed('port: "9000"', EXPOSED.replace("KEY: env", "KEY: file"), text)[0]
+
+
+def test_a_build_secret_is_of_the_builder_and_not_of_an_environment() -> None:
+    text = SMALL.replace(
+        "environments:", "secrets: { t: { from: env, variable: T }, f: { from: file } }\nenvironments:"
+    )
+    text = text.replace("local: {}", "local: { secrets_folder: s }")
+    worker = "dockerfile: worker/Dockerfile"
+    assert load_stack_text(text.replace(worker, f"{worker}, secrets: {{ token: t }}"), FILE)
+    assert "images are built once for all of them" in changed(worker, f"{worker}, secrets: {{ token: f }}", text)[0]
+    assert "one of the secrets f, t" in changed(worker, f"{worker}, secrets: {{ token: x }}", text)[0]
+    assert "a lower-case id" in changed(worker, f"{worker}, secrets: {{ 'a,src=/etc/shadow': t }}", text)[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("{ port: '1', image: 'x:1' }", "`optional: true`"),
+        ("{ port: '1', optional: true, data: /x }", "together"),
+        ("{ port: '1', optional: true, image: 'X Y' }", "an image"),
+        ("{ port: '1', optional: true, image: 'x:1', data: x }", "an absolute path"),
+    ],
+)
+def test_a_host_service_whose_container_cannot_be_is_refused(host: str, said: str) -> None:
+    assert said in changed("environments:", f"host_services: {{ h: {host} }}\nenvironments:")[0]
+
+
+def test_tests_cannot_ask_a_service_that_is_not_deployed() -> None:
+    text = SMALL + 'tests: { path: t, build: { dockerfile: t/D }, env: { URL: "route:api" } }\n'
+    optional = 'route: { port: "8080" }\n    optional: true'
+    assert "route: and one of (none is defined)" in changed('route: { port: "8080" }', optional, text)[0]

@@ -122,7 +122,7 @@ class Tiny:
         document: dict[str, Any] = yaml.safe_load(path.read_text())
         if change:
             _merge(document, change)
-            path.write_text(json.dumps(document))
+            path.write_text(json.dumps(document, ensure_ascii=False))
         return document
 
     def environ(self, **extra: str) -> dict[str, str]:

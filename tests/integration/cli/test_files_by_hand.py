@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -43,6 +44,37 @@ def test_compose_reads_the_samples_development_file_with_each_of_its_profiles(tm
     plain = docker(*compose, "config", "--services").split()
     more = docker(*compose, "--profile", "ollama", "config", "--services").split()
     assert "model-gateway" in plain and set(more) - set(plain) == {"ollama"}
+
+
+AS_WRITTEN = {
+    "ACCEPT_EULA": "Y",
+    "COMMIT": "1234567e8",
+    "MODE": "0o17",
+    "NUMBER": "0899123",
+    "PORTS": "9022:22",
+    "FLAG": "on",
+    "NOTHING": "~",
+    "EMPTY": "",
+    "MONEY": "a $5 note, $HOME, $$, ${",
+    "MARKS": "'quo\"te' # no comment: {a} [b] \\x41 %s @ `c`",
+    "SPACES": "  two before, a tab\tand one after ",
+    "LETTERS": "schlüssel-鍵-🔑",
+    "DATE": "2026-01-01",
+}
+
+
+@pytest.mark.parametrize("env", ["local", "dev"])
+def test_compose_reads_every_value_as_it_was_written(tiny: Tiny, env: str) -> None:
+    tiny.stack({"services": {"api": {"env": AS_WRITTEN}}})
+    out = tiny.root / f"values-{env}"
+    done = ops(tiny, "render", "-e", env, "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    (file,) = [f for f in sorted(out.rglob("compose.yaml")) if f.parent.name in ("release", out.name)][:1]
+    read = json.loads(docker("compose", "-p", "x", "-f", str(file), "config", "--format", "json"))
+    (service,) = [s for name, s in read["services"].items() if name.startswith("api")]
+    found = {key: value.replace("$$", "$") for key, value in service["environment"].items()}  # `config` escapes again
+    assert {key: found[key] for key in AS_WRITTEN} == AS_WRITTEN
+    assert all(str(port["published"]).isdigit() for port in service.get("ports", []))
 
 
 @pytest.mark.parametrize(("env", "files"), [("local", 4), ("dev", 1)])

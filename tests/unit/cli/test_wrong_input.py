@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,26 @@ def test_a_defect_of_ours_is_one_line_with_the_trace_in_a_file(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and "unexpected KeyError" in lines[0]
     assert "Traceback" in (project / ".cortex" / "logs" / "cortex-ops-error.log").read_text()
+
+
+def program(*args: str, **env: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "cortex_ops.cli.main", *args]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(argv, env={**os.environ, **env}, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.parametrize("command", ["schema", "--help"])
+def test_a_reader_that_has_seen_enough_is_no_failure(project: Path, command: str) -> None:
+    running = program(command)
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.close()
+    assert (running.wait(timeout=60), running.stderr.read()) == (0, "")
+    running.stderr.close()
+
+
+def test_a_console_of_few_characters_is_no_failure(project: Path) -> None:
+    out, err = program("doctor", PYTHONIOENCODING="ascii").communicate(timeout=60)
+    assert "\\u2717 engine: " in out and err == ""
 
 
 def test_history_as_json_is_one_record_a_line(call: Call) -> None:

@@ -19,6 +19,7 @@ NEWER_SUITE = "trixie"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 QUIET = {"DEBIAN_FRONTEND": "noninteractive"}
 APT = Path("/etc/apt")
+NETWORK = "check the network and this machine's apt sources, and run this again"
 WAIT = ("-o", "DPkg::Lock::Timeout=300")
 
 
@@ -37,12 +38,12 @@ def ensure(packages: dict[str, str]) -> None:
         lists = Path("/var/lib/apt/lists")
         fresh = any(p.name.endswith("Packages") or "_Packages." in p.name for p in lists.glob("*"))
         if not fresh or time.time() - lists.stat().st_mtime > 86400:
-            run(["apt-get", *WAIT, "update", "-qq"], env=QUIET)
+            run(["apt-get", *WAIT, "update", "-qq"], env=QUIET, remedy=NETWORK)
         argv = ["apt-get", *WAIT, "install", "-y", "-qq", "--no-install-recommends", *missing]
         if run(argv, env=QUIET, check=False).returncode:
             run(["dpkg", "--configure", "-a"], env=QUIET, check=False)  # an installation that was killed
-            run(["apt-get", *WAIT, "update", "-qq"], env=QUIET)  # lists older than the mirror
-            run(argv, env=QUIET)
+            run(["apt-get", *WAIT, "update", "-qq"], env=QUIET, remedy=NETWORK)  # lists older than the mirror
+            run(argv, env=QUIET, remedy=NETWORK)
 
 
 def _installed(name: str) -> bool:
@@ -150,8 +151,8 @@ def newer(cache: Path) -> Path:
             "APT::Sandbox::User": "root",
         }
         flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
-        run(["apt-get", *flags, "update", "-qq"])
-        run(["apt-get", *flags, "download", "-qq", *NEWER_PACKAGES], cwd=apt / "download")
+        run(["apt-get", *flags, "update", "-qq", "--error-on=any"], remedy=NETWORK)
+        run(["apt-get", *flags, "download", "-qq", *NEWER_PACKAGES], cwd=apt / "download", remedy=NETWORK)
         for package in sorted((apt / "download").glob("*.deb")):
             run(["dpkg", "-x", package, fresh])
         (fresh / ".complete").write_text(wanted)

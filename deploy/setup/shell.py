@@ -80,8 +80,9 @@ def run(
     cwd: Path | None = None,
     deadline: float = 900,
     check: bool = True,
+    remedy: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Raises `SetupError` with the program's last lines."""
+    """Raises `SetupError` with the program's last lines, and with `remedy`."""
     name = Path(str(argv[0])).name
     try:
         done = subprocess.run(
@@ -99,9 +100,9 @@ def run(
     except (FileNotFoundError, PermissionError):
         raise SetupError(f"{name} is not on this machine") from None
     except subprocess.TimeoutExpired:
-        raise SetupError(f"{name} did not end within {deadline:g} s") from None
+        raise SetupError(f"{name} did not end within {deadline:g} s", remedy) from None
     if check and done.returncode:
-        raise _failed(argv, done.returncode, (done.stderr or done.stdout).splitlines())
+        raise _failed(argv, done.returncode, (done.stderr or done.stdout).splitlines(), remedy)
     return done
 
 
@@ -145,6 +146,6 @@ def stream(
         raise _failed(argv, code, list(last))
 
 
-def _failed(argv: Sequence[str | Path], code: int, lines: Sequence[str]) -> SetupError:
+def _failed(argv: Sequence[str | Path], code: int, lines: Sequence[str], remedy: str = "") -> SetupError:
     tail = [line for line in lines if line.strip()][-8:]
-    return SetupError(f"{' '.join(map(str, argv[:3]))} failed (exit {code}): " + "\n    ".join(tail))
+    return SetupError(f"{' '.join(map(str, argv[:3]))} failed (exit {code}): " + "\n    ".join(tail), remedy)

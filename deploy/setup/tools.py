@@ -69,7 +69,18 @@ def wheel_file(cache: Path, requirement: str, name: str) -> Path:
     if not (folder / ".complete").is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        run([_python_with_pip(), "-m", "pip", "download", "-q", "--no-deps", "-d", folder, requirement])
+        argv: list[str | Path] = [
+            _python_with_pip(),
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            folder,
+            requirement,
+        ]
+        run(argv, remedy="check the network and pip's index (pip config list), and run this again")
         for wheel in folder.glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder)
@@ -114,6 +125,6 @@ def go_install(cache: Path, package: str, target: Path, *, variables: dict[str, 
         env["HOME"] = "/root"
     argv: list[str | Path] = [go(cache), "install", "-trimpath", "-ldflags", flags, package]
     with tempfile.TemporaryDirectory(prefix="go-bin-", dir=cache) as folder:
-        run(argv, env={**env, "GOBIN": folder}, deadline=1500)
+        run(argv, env={**env, "GOBIN": folder}, deadline=1500, remedy="check the network and `go env GOPROXY`")
         (built,) = Path(folder).iterdir()
         place(built, target)

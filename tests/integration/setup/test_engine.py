@@ -225,6 +225,18 @@ def test_a_set_up_that_was_killed_at_any_moment_is_settled_by_the_next(tmp_path:
             registry.stop()
 
 
+def test_without_a_network_set_up_ends_with_a_sentence_and_what_to_check(tmp_path: Path) -> None:
+    (tmp_path / "apt-get").write_text("#!/bin/sh\necho 'E: Could not resolve the mirror' >&2\nexit 100\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    with short_folder() as folder:
+        where = {"CORTEX_OPS_ENGINE_HOME": str(folder / "home"), "CORTEX_OPS_RUNTIME": str(folder / "run")}
+        project = checkout(tmp_path / "a", CORTEX_OPS_CACHE=str(tmp_path / "cache"), **where)
+        done = project.setup("engine", PATH=f"{tmp_path}:{os.environ['PATH']}")
+        assert done.returncode == 2 and not daemons(folder)
+    assert "E: Could not resolve the mirror" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("  → check the network and this machine's apt sources")
+
+
 def test_two_set_ups_at_once_start_one_engine(tmp_path: Path) -> None:
     with short_folder() as folder:
         where = {"CORTEX_OPS_ENGINE_HOME": str(folder / "home"), "CORTEX_OPS_RUNTIME": str(folder / "run")}

@@ -76,9 +76,7 @@ def of_stores(images: Mapping[str, str], settings: Settings) -> dict[str, str]:
     return {image: f"stores.{name}.image of {settings.stack_file.name}" for name, image in images.items()}
 
 
-def pin(
-    engine: Engine, settings: Settings, wanted: Mapping[str, str], progress: Progress, *, quiet: bool = False
-) -> dict[str, str]:
+def pin(engine: Engine, settings: Settings, wanted: Mapping[str, str], progress: Progress) -> dict[str, str]:
     """Digests of all `wanted` images (image → the place that names it), looking up those that no record has.
 
     Raises `OpsError` naming image and place when one can be found neither in its registry nor in the engine. An image
@@ -88,20 +86,30 @@ def pin(
     found = {image: parse(image).digest or known.get(image, "") for image in wanted}
     new: dict[str, str] = {}
     for image in (name for name, digest in found.items() if not digest):
-        found[image], fetched = _look_up(engine, settings, image, wanted[image])
-        if fetched:
+        failed: OpsError | None = None
+        try:
+            found[image] = _in_registry(engine, settings, image, wanted[image])
+        except OpsError as error:
+            failed = error
+        if found[image]:
             new[image] = found[image]
+        elif local := engine_images.inspect(engine, [image]):
+            found[image] = str(local[image]["Id"])
+        else:
+            raise failed or missing_base(image, wanted[image], "its registry does not have it")
     if new:
         names = ", ".join(sorted(new))
-        if not quiet:
-            progress.say(f"not in deploy/bases.lock, pinned on this machine to what they are today: {names}")
+        progress.say(f"not in deploy/bases.lock, pinned on this machine to what they are today: {names}")
         document = json.dumps(dict(sorted((_read(found_here(settings)) | new).items())), indent=1)
         write_atomic(found_here(settings), document.encode() + b"\n")
     return found
 
 
 def refresh(engine: Engine, settings: Settings, wanted: Mapping[str, str], progress: Progress) -> dict[str, str]:
-    """Write `deploy/bases.lock` anew with what each image is in its registry today; returns what changed."""
+    """Write `deploy/bases.lock` anew with what each image is in its registry today; returns what changed.
+
+    Nothing is written unless every registry answers. An image that its registry does not have gets no entry.
+    """
     if built_here(settings).is_file():
         raise RefusedError(
             "this machine builds its own base images, and their digests mean nothing elsewhere",
@@ -112,9 +120,11 @@ def refresh(engine: Engine, settings: Settings, wanted: Mapping[str, str], progr
         if parse(image).digest:
             continue
         with progress.step(f"looking up {image}", quiet=True):
-            digest, fetched = _look_up(engine, settings, image, place)
-        if fetched:
+            digest = _in_registry(engine, settings, image, place)
+        if digest:
             after[image] = digest
+        elif image not in engine_images.inspect(engine, [image]):
+            raise missing_base(image, place, "its registry does not have it")
     write_atomic(lock_file(settings), json.dumps(dict(sorted(after.items())), indent=1).encode() + b"\n")
     return {image: digest for image, digest in after.items() if before.get(image) != digest}
 
@@ -132,28 +142,16 @@ def contexts(settings: Settings, digests: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _look_up(engine: Engine, settings: Settings, image: str, place: str) -> tuple[str, bool]:
-    """(digest, whether a registry said so)."""
+def _in_registry(engine: Engine, settings: Settings, image: str, place: str) -> str:
+    """Its index digest today; empty when the registry does not have it."""
     name = parse(image)
-    mirrored = settings.mirror and name.registry == "docker.io"
-    reference = f"{settings.mirror}/{name.path}:{name.tag}" if mirrored else image
-    failed: OpsError | None = None
+    mirrored = settings.mirror and name.registry == HUB
     try:
-        found = registry.manifest(engine, reference)
-        if found is not None:
-            return str(found["digest"]), True
+        found = registry.manifest(engine, f"{settings.mirror}/{name.path}:{name.tag}" if mirrored else image)
     except OpsError as error:
-        failed = error
-    local = engine_images.inspect(engine, [image])
-    if image in local:
-        return str(local[image]["Id"]), False
-    if failed is not None:
-        raise OpsError(
-            f"base image {image}, named at {place}, cannot be looked up: {failed.message}",
-            details=failed.details,
-            remedy=failed.remedy,
-        )
-    raise missing_base(image, place, f"{reference.split('/')[0] if '/' in reference else HUB} does not have it")
+        message = f"base image {image}, named at {place}, cannot be looked up: {error.message}"
+        raise OpsError(message, details=error.details, remedy=error.remedy) from error
+    return str(found["digest"]) if found is not None else ""
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from cortex_ops.cli.main import main
 from cortex_ops.kernel.errors import OpsError
 from tests.support.engine import docker, docker_env, record
 from tests.support.registry import registry
-from tests.support.tiny import Tiny, build_images, scratch_project
+from tests.support.tiny import Tiny, build_images, free_port, scratch_project
 
 pytestmark = pytest.mark.usefixtures("plain_proxy")
 
@@ -84,6 +84,25 @@ def test_a_base_that_is_nowhere_is_refused_by_name_and_place_and_the_lock_stays(
     with pytest.raises(OpsError, match=f"base image {host}/base:1, named at api/Dockerfile:1, does not exist"):
         build_images(tiny.wire())
     assert main(["images", "refresh"]) == 1
+    assert (tiny.root / "deploy" / "bases.lock").read_text() == kept
+
+
+def test_a_registry_that_does_not_answer_leaves_the_lock_as_it_is_also_where_the_engine_has_the_image(
+    project: tuple[Tiny, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, _ = project
+    image = f"127.0.0.1:{free_port()}/base:1"
+    tiny.write("api/Dockerfile", f"FROM {image}\nCOPY api /\nUSER 1000\n")
+    kept = json.dumps({image: "sha256:1"})
+    (tiny.root / "deploy" / "bases.lock").write_text(kept)
+    docker("tag", "node:24-bookworm-slim", image)
+    try:
+        assert main(["images", "refresh"]) == 1
+    finally:
+        docker("image", "rm", image)
+    said = capsys.readouterr().err
+    assert f"base image {image}, named at api/Dockerfile:1, cannot be looked up: " in said
+    assert "does not answer" in said
     assert (tiny.root / "deploy" / "bases.lock").read_text() == kept
 
 

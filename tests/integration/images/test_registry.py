@@ -155,7 +155,8 @@ def test_a_certificate_of_an_authority_that_nobody_knows_is_one_sentence_from_th
             pipeline.build(tiny.wire(), "local")
         assert "named at api/Dockerfile:1" in caught.value.message and "CORTEX_OPS_CA_BUNDLE" in caught.value.remedy
         tiny.write("api/Dockerfile", dockerfile)
-        tiny.settings_env["CORTEX_OPS_CA_BUNDLE"] = str(authority.bundle)  # the lookup trusts it, the engine does not
+        # The lookup trusts it now, and the engine, which pushes, does not.
+        tiny.settings_env = {"CORTEX_OPS_REGISTRY": f"{mirror}/team", "CORTEX_OPS_CA_BUNDLE": str(authority.bundle)}
         with pytest.raises(OpsError, match=f"^the certificate of registry {mirror} is not trusted: x509") as caught:
             pipeline.build(tiny.wire(), "local")
         assert f"/etc/docker/certs.d/{mirror}/ca.crt" in caught.value.remedy

@@ -151,7 +151,7 @@ class BareEngine:
         """True when something was stopped. Data stays; mounts that killed daemons left behind do not."""
         stopped = self.dockerd().stop(grace=40)
         stopped = self.containerd().stop() or stopped
-        for mount in reversed(self._mounts()):
+        for mount in [] if self.running() else reversed(self._mounts()):
             subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
         return stopped
 

@@ -27,13 +27,14 @@ print(urllib.request.urlopen(request, timeout=20).read().decode())
 
 
 @pytest.fixture(scope="module")
-def image() -> str:
+def image() -> Iterator[str]:
     """Built from this checkout; what set-up built before makes it a matter of a second."""
     found, tag = record(), "cortex-ops/qdrant-standin:test"
     bundle = found.get("ca_bundle")
     secret = ["--secret", f"id=ca_bundle,src={bundle}"] if bundle and Path(bundle).is_file() else []
     docker("buildx", "build", "-q", "--load", "--provenance=false", *secret, "-t", tag, str(SOURCE), deadline=280)
-    return tag
+    yield tag
+    docker("rmi", tag, check=False)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ from deploy.setup.shell import SetupError
 
 HOME = Path("/var/lib/cortex-ops/engine")
 RUNTIME = Path("/run/cortex-ops")
+
+# SIOCSIFFLAGS with IFF_UP | IFF_RUNNING: a new namespace's loopback is down, and ports could not be published on it.
+WITH_LOOPBACK = """\
+import fcntl, os, socket, struct, sys
+with socket.socket() as any_socket:
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 0x41))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class BareEngine:
     def _daemon(self, name: str, arguments: tuple[str, ...], program: str) -> Daemon:
         # A second dockerd deletes the docker0 of the first, even with `bridge: none`: an isolated one gets a network
         # namespace of its own.
-        apart = ("unshare", "--net") if self.isolated else ()
+        apart = ("unshare", "--net", sys.executable, "-c", WITH_LOOPBACK) if self.isolated else ()
         return Daemon(
             name,
             (*apart, str(self.programs / program), *arguments),

@@ -13,7 +13,7 @@ from cortex_ops.cli.main import main
 from cortex_ops.kernel.values import Placement
 from cortex_ops.release.records import Intent, Outcome
 from tests.support.engine import docker
-from tests.support.tiny import Tiny, tiny_project
+from tests.support.tiny import Tiny, build_images, scratch_project, tiny_project
 
 
 def built(tiny: Tiny, text: str) -> pipeline.Inputs:
@@ -97,19 +97,27 @@ def test_upkeep_removes_what_is_old_and_unneeded_and_nothing_of_a_release_or_ano
             remove_images(one)
 
 
-def test_what_will_go_and_why_is_shown_before(
+@pytest.mark.usefixtures("plain_proxy")
+def test_the_table_is_shown_before_and_taking_everything_down_removes_this_checkouts_names_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with tiny_project(tmp_path) as tiny:
-        reference = api(built(tiny, "listed"))
-        for name, value in tiny.environ().items():
-            monkeypatch.setenv(name, value)
+    tiny = scratch_project(tmp_path)
+    for name, value in tiny.environ().items():
+        monkeypatch.setenv(name, value)
+    image = build_images(tiny.wire()).lock.images["api"].reference()
+    kept = f"cortex-ops/api:keep-{image.removeprefix('sha256:')[:16]}"
+    docker("tag", image, f"{kept}-theirs00")
+    try:
         assert main(["images", "list"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        (mine,) = [line for line in lines if f"cortex-ops/api:keep-{reference.removeprefix('sha256:')[:16]}" in line]
+        (mine,) = [line for line in lines if kept in line]
         assert mine.startswith("kept") and mine.endswith("one of the 2 newest of api")
-        assert len(lines) == 3, "only this checkout's"
-        remove_images(tiny)
+        assert len(lines) == 2, "the service and the proxy of this checkout"
+        assert main(["down", "--purge"]) == 0
+        assert docker("image", "inspect", "-f", "{{.RepoTags}}", image) == f"[{kept}-theirs00]"
+    finally:
+        docker("image", "rm", f"{kept}-theirs00")
+    assert not exists(image)
 
 
 def remove_images(tiny: Tiny) -> None:

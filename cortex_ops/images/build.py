@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,10 +27,12 @@ from cortex_ops.kernel.redact import remember
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import ImageLock, ImageRef, Value
+from cortex_ops.source.context import Context
 from cortex_ops.source.dockerfile import scan
 from cortex_ops.source.fingerprint import Reader, read_dockerfile
 from cortex_ops.source.git import inspect
 from cortex_ops.source.hashes import HashCache
+from cortex_ops.source.ignore import read_ignore
 from cortex_ops.stack.schema import Stack
 
 PROXY = Path(__file__).resolve().parents[2] / "deploy" / "docker" / "proxy"
@@ -137,13 +141,19 @@ class _Work:
     ) -> tuple[dict[str, ImageRef], dict[str, float]]:
         _require_secrets([image for image in images if image.name in plan.misses])
         names = ", ".join(f"{name} ({plan.reasons[name]})" for name in plan.misses)
+        began = time.time()
         with self.progress.step(f"building {names}"):
             done = bake(self.engine, plan.document, plan.images, progress=self.progress)
         # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
         after = _fingerprints([i for i in images if i.name in plan.misses], self.settings, digests)
-        moved = [name for name in plan.misses if after[name] != prints[name]]
+        moved = [image for image in images if image.name in plan.misses and after[image.name] != prints[image.name]]
         if moved:
-            raise RefusedError(f"files of {', '.join(moved)} changed while they were built", remedy="build again")
+            touched = _touched(moved[0], since=began)
+            raise RefusedError(
+                f"files of {', '.join(image.name for image in moved)} changed while they were built"
+                + (f": {', '.join(touched[:3])}" if touched else ""),
+                remedy="build again, or name in .dockerignore what changes by itself",
+            )
         refs = {}
         for name in plan.misses:
             tag = plan.document["target"][name]["tags"][0]
@@ -191,6 +201,17 @@ def _fingerprints(images: list[Buildable], settings: Settings, digests: Mapping[
     }
     reader.cache.save()
     return found
+
+
+def _touched(image: Buildable, since: float) -> list[str]:
+    """Files of its context that changed since then (seconds since the epoch), folders only where no file did."""
+    tree = Context(image.context, read_ignore(image.context, image.dockerfile), HashCache(None))
+    found: list[tuple[bool, str]] = []
+    for path, entry in tree.entries():
+        with contextlib.suppress(OSError):
+            if (image.context / path).lstat().st_ctime >= since - 0.05:  # a file system's clock is a little behind
+                found.append((entry.kind == "d", path))
+    return [path for _, path in sorted(found)]
 
 
 def _bases(image: Buildable) -> tuple[tuple[str, int], ...]:

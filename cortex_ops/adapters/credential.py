@@ -58,7 +58,10 @@ def get(server: str, environ: Mapping[str, str]) -> dict[str, str] | None:
     entry = (document.get("auths") or {}).get(server) or (document.get("auths") or {}).get(host) or {}
     if token := entry.get("identitytoken"):
         return {"ServerURL": server, "Username": "<token>", "Secret": token}
-    user, colon, password = base64.b64decode(entry.get("auth") or "").decode().partition(":")
+    try:
+        user, colon, password = base64.b64decode(entry.get("auth") or "").decode().partition(":")
+    except ValueError:
+        return None
     return {"ServerURL": server, "Username": user, "Secret": password} if colon else None
 
 

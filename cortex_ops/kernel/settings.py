@@ -23,8 +23,9 @@ class Settings:
 
     `docker_host` empty means the docker CLI's own default; `docker_tls` is the folder of certificates for it.
     `mirror` is `host:port` of a registry that holds copies of docker.io images under the same names. `registry` is a
-    repository prefix that images are pushed to (`host:port/name`), empty to keep them in the engine. `extra` holds
-    `CORTEX_OPS_S3_*` (see `adapters.s3`).
+    repository prefix that images are pushed to (`host:port/name`), empty to keep them in the engine. `ca_bundle` is
+    a PEM file of authorities that the docker CLI trusts besides the system's, and that builds get as the secret
+    `ca_bundle`. `extra` holds `CORTEX_OPS_S3_*` (see `adapters.s3`).
     """
 
     project: Path

@@ -27,7 +27,7 @@ from tests.support import victim
 from tests.support.engine import docker, docker_env, record
 from tests.support.postgres import SAMPLE, Place, sample_postgres
 
-COUNT = 6  # signals alternate: three of each
+COUNT = int(os.environ.get("CORTEX_OPS_TORTURE_COUNT", "6"))  # signals alternate: three of each
 SEED = int(os.environ.get("CORTEX_OPS_TORTURE_SEED", "20260102"))
 
 

@@ -87,6 +87,25 @@ def test_a_base_that_is_nowhere_is_refused_by_name_and_place_and_the_lock_stays(
     assert (tiny.root / "deploy" / "bases.lock").read_text() == kept
 
 
+def test_a_base_that_is_only_in_the_engine_is_built_on_and_counts_by_its_id(project: tuple[Tiny, str]) -> None:
+    tiny, _ = project
+    name = f"only-here-{tiny.name}:1"
+    seen = []
+    try:
+        for marker in ("/first", "/second"):
+            text = f"FROM scratch\nLABEL which={marker}\n"
+            argv = [record()["docker"], "build", "--quiet", "--tag", name, "-"]
+            subprocess.run(argv, env=docker_env(), input=text.encode(), check=True, capture_output=True)
+            tiny.write("api/Dockerfile", f"FROM {name}\nCOPY api /\nUSER 1000\n")
+            built = build_images(tiny.wire())
+            assert "api" in built.built
+            assert build_images(tiny.wire()).built == ()
+            seen.append(docker("inspect", "-f", "{{.Config.Labels.which}}", built.lock.images["api"].reference()))
+    finally:
+        docker("image", "rm", name, check=False)
+    assert seen == ["/first", "/second"]
+
+
 def test_a_registry_that_does_not_answer_leaves_the_lock_as_it_is_also_where_the_engine_has_the_image(
     project: tuple[Tiny, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,14 +28,17 @@ def auth(text: str) -> dict[str, str]:
 
 
 def test_our_registry_is_answered_from_the_environment_and_others_from_the_persons_file(tmp_path: Path) -> None:
-    environ = theirs(tmp_path, {"auths": {HUB: auth("me:a:b"), "reg.example:5000": auth("x:y"), "third": {}}})
+    environ = theirs(
+        tmp_path,
+        {"auths": {HUB: auth("me:a:b"), "reg.example:5000": auth("x:y"), "third": {}, "odd": {"auth": "%%"}}},
+    )
     assert get("reg.example:5000", environ) == {
         "ServerURL": "reg.example:5000",
         "Username": "ci",
         "Secret": "ours-secret",
     }
     assert get(HUB, environ) == {"ServerURL": HUB, "Username": "me", "Secret": "a:b"}
-    assert get("third", environ) is None and get("unknown", environ) is None
+    assert [get(name, environ) for name in ("third", "odd", "unknown")] == [None, None, None]
     del environ["CORTEX_OPS_REGISTRY_USER"], environ["CORTEX_OPS_REGISTRY_PASSWORD"]
     found = get("reg.example:5000", environ)
     assert found is not None and found["Username"] == "x", "without a setting, the person's own login"

@@ -18,10 +18,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run_check(args: argparse.Namespace) -> int:
+    from cortex_ops import pipeline
     from cortex_ops.secrets.delivery import deliveries
     from cortex_ops.wiring import wire
 
     w = wire()
+    pipeline.check_environment(w, args.environment)
     found = deliveries(w.stack, w.environment(args.environment), w.settings)
     print(f"{args.environment}: {len(found.versions)} consumers have all their secrets")
     return 0

@@ -91,11 +91,11 @@ def store_files(kind: str, value: Secret) -> dict[str, Secret]:
     if len(value.reveal()) > LONGEST_PASSWORD:
         raise ValueError(f"it is longer than {LONGEST_PASSWORD} bytes")
     if kind == "redis":
-        return {"redis.conf": Secret(f"requirepass {_quoted(value)}\n", "redis.conf")}
+        return {"redis.conf": Secret(f"requirepass {quoted(value.reveal())}\n", "redis.conf")}
     if kind == "nats":
         if _BCRYPT.match(text):
             raise ValueError("NATS would take it for a bcrypt hash of another one")
-        return {"nats.conf": Secret(f"authorization {{ token: {_quoted(value)} }}\n", "nats.conf")}
+        return {"nats.conf": Secret(f"authorization {{ token: {quoted(value.reveal())} }}\n", "nats.conf")}
     if kind == "qdrant":
         if not (text.isascii() and text.isprintable()):
             raise ValueError("it travels in an HTTP header, which takes printable ASCII characters only")
@@ -104,7 +104,7 @@ def store_files(kind: str, value: Secret) -> dict[str, Secret]:
     return {}
 
 
-def _quoted(value: Secret) -> str:
+def quoted(value: bytes) -> str:
     """In double quotes as redis.conf and nats.conf both read them: whatever is not plain, by its bytes (`\\x22`)."""
-    plain = (chr(b) if _PLAIN.match(bytes([b])) else f"\\x{b:02x}" for b in value.reveal())
+    plain = (chr(b) if _PLAIN.match(bytes([b])) else f"\\x{b:02x}" for b in value)
     return f'"{"".join(plain)}"'

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import ROOT, docker, docker_env, record
-from tests.support.tiny import Tiny, tiny_project
+from tests.support.tiny import Tiny, free_port, tiny_project
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,30 @@ def test_what_the_readme_says_brings_the_system_up_and_down_again(tiny: Tiny) ->
     assert done == ["secrets", "compose", "run", "compose"]
     assert docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={tiny.prefix}") == ""
     assert docker("network", "ls", "-q", "--filter", f"label=com.docker.compose.project={tiny.prefix}") == ""
+
+
+def test_the_development_file_builds_and_starts_what_asks_for_optional_and_exposed_things(tiny: Tiny) -> None:
+    port = free_port()
+    api = {"secrets": {"KEY": "key"}, "exposure": {"KEY": "env"}, "command": ["node", "server.mjs"]}
+    never = {"path": "api", "build": {"dockerfile": "api/Dockerfile"}, "port": "9000", "optional": True}
+    change = {
+        "services": {"api": {**api, "calls": ["extra"]}, "extra": never},
+        "secrets": {"key": {"from": "env", "variable": "KEY"}},
+        "environments": {"dev": {"ports": {"api": str(port)}}},
+    }
+    tiny.stack(change)
+    out = tiny.root / "development"
+    assert ops(tiny, "render", "-e", "dev", "-o", str(out)).returncode == 0
+    compose = ("compose", "-f", str(out / "compose.yaml"))
+    try:
+        docker(*compose, "up", "--build", "--wait", "--wait-timeout", "60")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/digest/KEY", timeout=5) as answer:
+            assert answer.read().decode() == hashlib.sha256(b"development-only").hexdigest()
+        assert docker(*compose, "ps", "--services") == "api"
+    finally:
+        docker(*compose, "down", "--rmi", "local", "--volumes")
+        gone = dict.fromkeys((*api, "calls"))
+        tiny.stack({"services": {"api": gone, "extra": None}, "secrets": None})
 
 
 def test_files_that_somebody_else_put_there_are_not_overwritten(tiny: Tiny) -> None:

@@ -43,8 +43,9 @@ def test_an_engine_that_is_away_is_named(call: Call, project: Path, command: tup
     assert said.code == 1 and "no-engine.sock" in said.out + said.err, said
 
 
-def test_nothing_is_delivered_to_a_development_environment(call: Call) -> None:
-    said = call("secrets", "apply", "-e", "dev")
+@pytest.mark.parametrize("action", ["check", "apply"])
+def test_a_development_environment_has_no_secrets_to_deliver(call: Call, action: str) -> None:
+    said = call("secrets", action, "-e", "dev")
     assert said.code == 2 and "is for development" in said.sentence
 
 

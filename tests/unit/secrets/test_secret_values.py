@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.settings import Settings, load_settings
-from cortex_ops.secrets.delivery import combined_version, deliveries, store_files
+from cortex_ops.secrets.delivery import combined_version, deliveries, quoted, store_files
 from cortex_ops.secrets.providers import read_secrets
 from cortex_ops.stack.environments import Environment, resolve
 from cortex_ops.stack.load import load_stack_text
@@ -140,6 +143,13 @@ def test_an_ordinary_password_stands_in_the_stores_files_as_it_is() -> None:
     assert store_files("redis", secret)["redis.conf"].text() == 'requirepass "aZ09-_~+/="\n'
     assert store_files("nats", secret)["nats.conf"].text() == 'authorization { token: "aZ09-_~+/=" }\n'
     assert store_files("postgres", secret) == {}
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_what_is_quoted_is_plain_and_stands_for_the_same_bytes(value: bytes) -> None:
+    inner = re.fullmatch(r'"((?:[A-Za-z0-9._~+/=:@%,-]|\\x[0-9a-f]{2})+)"', quoted(value))
+    assert inner is not None
+    assert inner[1].encode().decode("unicode_escape").encode("latin-1") == value
 
 
 def test_a_version_changes_with_the_key_a_name_or_a_value_and_with_nothing_else() -> None:

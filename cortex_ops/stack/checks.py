@@ -192,7 +192,8 @@ def _is_address(text: str) -> bool:
 
 
 def _used_secrets(stack: Stack) -> set[str]:
-    used = {secret for service in stack.services.values() for secret in service.secrets.values()}
+    deployed = (service for service in stack.services.values() if not service.optional)
+    used = {secret for service in deployed for secret in service.secrets.values()}
     used |= {store.secret for store in stack.stores.values()}
     used |= set(stack.tests.secrets.values()) if stack.tests is not None else set()
     return used & set(stack.secrets)

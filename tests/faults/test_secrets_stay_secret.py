@@ -151,6 +151,7 @@ def test_an_exposed_secret_is_in_the_environment_of_the_program_exactly(tiny: Ti
     assert tiny.release().ok
     wanted = hashlib.sha256(sentinel_of(tiny, "legacy-password").encode()).hexdigest()
     assert tiny.get("/digest/LEGACY_PASSWORD") == wanted
+    assert tiny.release().noop, "what starts it reads back as rendered"
 
 
 def test_a_build_without_its_secret_is_refused_with_the_name_of_the_variable(

@@ -1,4 +1,4 @@
-"""Whatever characters a password has, Redis and NATS take exactly that one: the real images, started by hand."""
+"""Whatever characters a password has, each store takes exactly that one: the real images, started by hand."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from tests.support.engine import docker, docker_env, record
 from tests.support.tiny import Tiny, tiny_project
 
 STORES = {
+    "postgres": {
+        **{"kind": "postgres", "image": "postgres:15", "user": 999, "secret": "postgres-password", "volume": "1Gi"},
+        **{"database": "app", "owner": "app"},
+    },
     "redis": {"kind": "redis", "image": "redis:7", "user": 999, "secret": "redis-password", "volume": "1Gi"},
     "nats": {"kind": "nats", "image": "nats:2.10-alpine", "user": 1000, "secret": "nats-token", "volume": "1Gi"},
 }
+FIRST = " $a 'b' \"c\" \\d:e#{é} 鍵 "  # Postgres takes its password once, when its data folder is made
+PSQL = "IFS= read -r PGPASSWORD; export PGPASSWORD; exec psql -w -h postgres -U app -d app -Atc 'SELECT current_user'"
 # Asks both servers with a password from standard input and prints what each says to it.
 CLIENT = """
 const net = require('net')
@@ -61,10 +67,22 @@ class Stores:
         done = subprocess.run(argv, env=docker_env(), input=password.encode(), capture_output=True, check=True)
         return dict(json.loads(done.stdout))
 
-    def image(self) -> str:
+    def psql(self, password: str) -> subprocess.CompletedProcess[str]:
+        network, image = f"{self.tiny.prefix}-stores", self.image("postgres")
+        argv = ["run", "--rm", "-i", "--network", network, "--entrypoint", "sh", image, "-c", PSQL]
+        return subprocess.run(
+            [record()["docker"], *argv],
+            env=docker_env(),
+            input=password + "\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def image(self, name: str = "api") -> str:
         data = self.wiring.store.get(f"runs/{self.wiring.run_id}/inputs.json")
         assert data is not None
-        return pipeline.Inputs.from_json(data).lock.images["api"].reference()
+        return pipeline.Inputs.from_json(data).lock.images[name].reference()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +91,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         (tiny.root / "secrets").mkdir()
         names = [store["secret"] for store in STORES.values()]
         tiny.stack({"stores": STORES, "secrets": {str(name): {"from": "file"} for name in names}})
+        (tiny.root / "secrets" / "postgres-password").write_text(FIRST + "\n")
         wiring = tiny.wire()
         pipeline.build(wiring, "local")
         yield Stores(tiny, wiring)
@@ -95,3 +114,10 @@ def test_a_password_arrives_exactly(stores: Stores, password: str) -> None:
     right, wrong = stores.ask(password), stores.ask(password + "x")
     assert right["redis"] == "+OK\r\n" and "PONG" in right["nats"] and "-ERR" not in right["nats"]
     assert wrong["redis"].startswith("-WRONGPASS") and "Authorization Violation" in wrong["nats"]
+
+
+def test_postgres_takes_its_first_password_exactly(stores: Stores) -> None:
+    stores.start("an-ordinary-one")
+    assert stores.psql(FIRST).stdout == "app\n"
+    refused = stores.psql(FIRST.strip())
+    assert refused.returncode != 0 and "password authentication failed" in refused.stderr

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +144,11 @@ def test_an_ordinary_password_stands_in_the_stores_files_as_it_is() -> None:
     assert store_files("redis", secret)["redis.conf"].text() == 'requirepass "aZ09-_~+/="\n'
     assert store_files("nats", secret)["nats.conf"].text() == 'authorization { token: "aZ09-_~+/=" }\n'
     assert store_files("postgres", secret) == {}
+
+
+def test_an_odd_key_is_what_qdrants_configuration_says() -> None:
+    key = "a\"b'\\c #{$}: %" * 20
+    assert yaml.safe_load(store_files("qdrant", Secret(key))["qdrant.yaml"].text()) == {"service": {"api_key": key}}
 
 
 @given(st.binary(min_size=1, max_size=40))

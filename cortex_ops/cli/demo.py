@@ -87,12 +87,13 @@ def run_down(args: argparse.Namespace) -> int:
     from cortex_ops.wiring import wire
 
     w = wire()
+    environments = [w.environment(name).name for name in args.environment or w.stack.environments]
     try:
         w.engine.client  # noqa: B018 - connects
     except OpsError as error:
         w.progress.say(f"nothing to remove: {error.message}")
         return 0
-    for env in args.environment or list(w.stack.environments):
+    for env in environments:
         for line in remove_environment(w.engine, w.prefix(env), data=args.purge):
             w.progress.say(f"  removed {line}")
     if args.purge:

@@ -11,12 +11,12 @@ import re
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError
 
-_LABEL = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
+_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def is_label(name: str) -> bool:
     """A DNS-1123 label that starts with a letter (as a Service must), at most 63 characters."""
-    return bool(_LABEL.match(name)) and "--" not in name
+    return bool(_LABEL.fullmatch(name)) and "--" not in name
 
 
 def label(*parts: str, limit: int = 63) -> str:

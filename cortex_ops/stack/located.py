@@ -6,6 +6,7 @@ scalars below an `env` key as the text that was written: `ACCEPT_EULA: Y` reache
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,8 +200,11 @@ class _Odd:
 
 
 def dotted(path: Key) -> str:
-    """`services.api.calls[2]`."""
+    """`services.api.calls[2]`; a key that is no plain word is shown as `services['a b']`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int) or not re.fullmatch(r"[\w-]{1,80}", part):
+            text += f"[{part!r}]"
+        else:
+            text += f".{part}" if text else part
     return text

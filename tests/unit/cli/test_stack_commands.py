@@ -66,6 +66,8 @@ COMMANDS = (
     ("health", "-e", "local"),
     ("upkeep", "-e", "local"),
     ("backup", "list", "-e", "local"),
+    ("demo", "-e", "local"),
+    ("down", "-e", "local"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,15 @@ def test_a_schedule_that_is_none_is_refused(value: str) -> None:
     assert "backup.schedule" in changed('schedule: "0 3 * * *"', f'schedule: "{value}"', TEXT)[0]
 
 
-@pytest.mark.parametrize("name", ["my_api", "ICM", "18083", "-api", "api-", "a--b", "é", "a" * 31, "api.v1", "edge"])
+@pytest.mark.parametrize("name", ["my_api", "ICM", "18083", "-api", "api-", "a--b", "é", "a" * 31, "edge"])
 def test_a_name_that_not_every_target_takes_is_refused(name: str) -> None:
-    assert any(f"services.{name}" in line for line in changed("  worker:\n", f'  "{name}":\n'))
+    assert any(f"services.{name}: " in line for line in changed("  worker:\n", f'  "{name}":\n'))
+
+
+@pytest.mark.parametrize("name", ["api.v1", "a b", "api\n", "", "a" * 500])
+def test_a_key_that_is_no_word_is_shown_as_it_was_meant(name: str) -> None:
+    found = changed("  worker:\n", f"  {json.dumps(name)}:\n")
+    assert any(f": services[{name!r}]: found " in line for line in found) and "\n" not in "".join(found)
 
 
 def test_of_two_names_that_one_target_would_take_for_one_the_odd_one_is_refused() -> None:

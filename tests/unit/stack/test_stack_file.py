@@ -21,7 +21,7 @@ from cortex_ops.stack.located import dotted
 
 FILE = Path(__file__).resolve().parents[3] / "deploy" / "stack.yaml"
 TEXT = FILE.read_text()
-LOCATED = re.compile(r"^stack\.yaml:\d+:\d+: .+: found .+, expected .+", re.S)
+LOCATED = re.compile(r"^stack\.yaml:\d+:\d+: .+: found .+, expected .+")
 
 
 def problems(text: str) -> list[str]:
@@ -62,7 +62,7 @@ def test_a_mistake_is_found_where_it_is(old: str, new: str, said: str) -> None:
     assert old in TEXT
     found = problems(TEXT.replace(old, new, 1))
     assert any(said in line for line in found), found
-    assert all(LOCATED.match(line) for line in found)
+    assert all(LOCATED.fullmatch(line) for line in found)
 
 
 def test_words_that_yaml_would_turn_into_something_else_reach_the_container_as_written() -> None:
@@ -157,5 +157,5 @@ def test_two_thousand_mutations_end_in_located_errors_or_success() -> None:
             load_stack_text(text, Path("stack.yaml"))
         except StackError as error:
             refused += 1
-            assert all(LOCATED.match(line) for line in error.located), (seed, number, error.located)
+            assert all(LOCATED.fullmatch(line) for line in error.located), (seed, number, error.located)
     assert 1000 < refused < 2000

@@ -97,6 +97,7 @@ def build(w: Wiring, env: str | None = None, from_ref: str = "") -> BuildStep:
         return _promote_images(w, origin, began, environment.protected if environment else False)
     from cortex_ops.images.build import build as build_images
 
+    w.monorepo  # noqa: B018 - raises when there is none
     result = build_images(w.stack, w.settings, w.engine, w.store, w.progress)
     inputs = Inputs(lock=result.lock, stack_hash=_keep_stack(w), migrations=_migrations(w))
     _put(w, "inputs", inputs)

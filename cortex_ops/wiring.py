@@ -86,8 +86,12 @@ class Wiring:
 
     @property
     def monorepo(self) -> Path:
-        """The folder of the monorepo that is built."""
-        return (self.settings.stack_file.parent / self.stack.source.path).resolve()
+        """The folder of the monorepo that is built; `InputError` when there is none."""
+        path = self.settings.stack_file.parent / self.stack.source.path
+        if not path.is_dir():
+            where = os.path.normpath(path)
+            raise InputError(f"{self.settings.stack_file}: source.path: {where} is no folder", remedy="correct it")
+        return path.resolve()
 
 
 def wire(

@@ -81,6 +81,19 @@ def test_a_broken_stack_file_is_one_sentence_from_every_command(
     assert said.code == 2 and re.match(r"^/\S+:\d+:1: \(document\): found .+, expected .+", said.sentence), said.err
 
 
+@pytest.mark.parametrize("env", ["dev", "local"])
+@pytest.mark.parametrize("kind", ["missing", "a file", "a symlink loop"])
+def test_a_monorepo_that_is_no_folder_is_named(call: Call, project: Path, kind: str, env: str) -> None:
+    mono = project / "mono"
+    mono.rmdir()
+    if kind == "a file":
+        mono.write_text("")
+    elif kind == "a symlink loop":
+        mono.symlink_to(mono)
+    said = call("render", "-e", env, "-o", "out")
+    assert said.code == 2 and said.sentence.endswith(f"stack.yaml: source.path: {mono} is no folder")
+
+
 AS_NOBODY = """
 import os, sys
 import cortex_ops.kernel.settings, cortex_ops.stack.load

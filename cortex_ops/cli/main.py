@@ -6,6 +6,7 @@ import argparse
 import importlib
 import io
 import os
+import select
 import signal
 import sys
 import traceback
@@ -45,16 +46,23 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("told to end", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever reads has seen enough; what is still buffered goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+            return 0
         if error.filename is None:
             return _defect(error)
         print(redact(f"{error.filename} cannot be used: {error.strerror}"), file=sys.stderr)
         return 1
     except Exception as error:
         return _defect(error)
+
+
+def _reader_left() -> bool:
+    """Whether it is our own output that nobody reads any more, and not a pipe to an engine or a program."""
+    output = select.poll()
+    output.register(1, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
 
 
 def _terminated(_number: int, _frame: object) -> None:

@@ -106,19 +106,20 @@ def test_a_state_that_is_no_folder_is_named(call: Call, project: Path) -> None:
     assert said.code == 2 and str(project / ".cortex") in said.sentence
 
 
+@pytest.mark.parametrize("error", [KeyError("nobody thought of this"), BrokenPipeError(32, "of an engine")])
 def test_a_defect_of_ours_is_one_line_with_the_trace_in_a_file(
-    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     from cortex_ops.cli import stack
     from cortex_ops.cli.main import main
 
     def fails(_args: object) -> int:
-        raise KeyError("nobody thought of this")
+        raise error
 
     monkeypatch.setattr(stack, "run_validate", fails)
     assert main(["validate"]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "unexpected KeyError" in lines[0]
+    assert len(lines) == 2 and f"unexpected {type(error).__name__}" in lines[0]
     assert "Traceback" in (project / ".cortex" / "logs" / "cortex-ops-error.log").read_text()
 
 

@@ -230,6 +230,8 @@ class Renderer:
 
 def render(w: Wiring, env: str) -> RenderStep:
     """What would run, and how it differs from what is live."""
+    from cortex_ops.render.compose.policy import judge
+
     began = w.clock.monotonic()
     renderer = Renderer(w, env, _inputs(w))
     versions, _ = renderer.secrets()
@@ -238,7 +240,7 @@ def render(w: Wiring, env: str) -> RenderStep:
         bundle=placed.bundle,
         identity=placed.identity,
         diff=_diff(w, env, placed, renderer),
-        findings=(),
+        findings=tuple(judge(placed.bundle.files)),
         seconds=round(w.clock.monotonic() - began, 3),
     )
 

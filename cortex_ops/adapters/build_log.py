@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from cortex_ops.adapters.registry import refused
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.errors import OpsError, OwnTestsFailed
 from cortex_ops.kernel.progress import Progress
 
 _STEP = re.compile(r"^#(\d+) \[([^\]]+)\] ?(.*)$")
@@ -102,12 +102,15 @@ class BuildLog:
         told = next((line for line in reversed(said) if _TELLING.search(line)), said[-1] if said else "")
         cause = told.strip() or re.sub(r"failed to calculate checksum of ref \S+ ", "", reason)
         tests = place.split(" ")[0].endswith(TESTS) and " test" in place
-        subject = f"the tests of image {image} failed" if tests else f"building {image or 'the image'} failed"
-        return OpsError(
-            f"{subject} in step `{what[:120]}`{f' ({where})' if where else ''}: {cause}",
-            details=[*said[-20:], reason] if said else [reason],
-            remedy="correct the tests or what they test" if tests else "correct the Dockerfile or what it runs",
-        )
+        at = f"in step `{what[:120]}`{f' ({where})' if where else ''}: {cause}"
+        details = [*said[-20:], reason] if said else [reason]
+        if tests:
+            remedy = "correct the tests or what they test"
+            return OwnTestsFailed(
+                f"the tests of image {image} failed {at}", image=image, details=details, remedy=remedy
+            )
+        remedy = "correct the Dockerfile or what it runs"
+        return OpsError(f"building {image or 'the image'} failed {at}", details=details, remedy=remedy)
 
     def _said(self, number: str) -> list[str]:
         return [line for line in self._output.get(number, []) if line.strip()]

@@ -11,11 +11,12 @@ import dagster as dg
 from cortex_ops.defs import metadata as md
 from cortex_ops.defs.seam import Seam
 from cortex_ops.defs.step import FROM, environment, running, wants_environment
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.errors import OpsError, OwnTestsFailed
 from cortex_ops.kernel.names import asset_name
 from cortex_ops.stack.schema import Stack
 
 SOURCE = dg.AssetKey("source")
+OWN_TESTS = "own_tests"
 
 
 def image_key(name: str) -> dg.AssetKey:
@@ -67,7 +68,7 @@ def _checks(stack: Stack) -> Iterator[dg.AssetCheckSpec]:
     for name, service in stack.services.items():
         if service.build.test_stage:
             yield dg.AssetCheckSpec(
-                "own_tests",
+                OWN_TESTS,
                 asset=image_key(name),
                 blocking=True,
                 description=f"The tests of {name}'s own, run by building its `{service.build.test_stage}` stage. "
@@ -82,7 +83,16 @@ def image_assets(seam: Seam) -> dg.AssetsDefinition:
     def images(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with running(context, seam) as w:
             env = environment(context, seam, w) if wants_environment(context) else None
-            step = seam.steps.build(w, env, context.run.tags.get(FROM, ""))
+            try:
+                step = seam.steps.build(w, env, context.run.tags.get(FROM, ""))
+            except OwnTestsFailed as error:
+                yield dg.AssetCheckResult(
+                    passed=False,
+                    check_name=OWN_TESTS,
+                    asset_key=image_key(error.image),
+                    metadata={"cause": error.message, "last lines": md.points(error.details)},
+                )
+                raise
             findings = {image.name: list(image.findings) for image in step.images}
             for name in image_names(stack):
                 yield dg.MaterializeResult(image_key(name), metadata=md.of_image(step, name))
@@ -96,7 +106,7 @@ def image_assets(seam: Seam) -> dg.AssetsDefinition:
                 if name in stack.services and stack.services[name].build.test_stage:
                     yield dg.AssetCheckResult(
                         passed=True,
-                        check_name="own_tests",
+                        check_name=OWN_TESTS,
                         asset_key=image_key(name),
                         metadata=md.of_own_tests(step, name, stack.services[name].build.test_stage),
                     )

@@ -48,6 +48,16 @@ class InputError(OpsError):
     exit_code = 2
 
 
+class OwnTestsFailed(OpsError):
+    """The tests that belong to `image` failed while it was built, so there is no image."""
+
+    def __init__(
+        self, message: str, *, image: str, remedy: str = "", details: list[str] | tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, remedy=remedy, details=details)
+        self.image = image
+
+
 class RefusedError(OpsError):
     """The tool declined: a policy, a lease held by another, a dirty tree. Nothing was changed."""
 

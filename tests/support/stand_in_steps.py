@@ -13,7 +13,7 @@ from typing import Any
 from cortex_ops.backup import BackupResult, DrillResult
 from cortex_ops.backup import SourceResult as BackupPart
 from cortex_ops.kernel.canonical import sha256
-from cortex_ops.kernel.errors import InputError, OpsError
+from cortex_ops.kernel.errors import InputError, OpsError, OwnTestsFailed
 from cortex_ops.kernel.values import Bundle, ImageLock, Placement, TestCase, Verdict
 from cortex_ops.release.records import Intent, Outcome, Record
 from cortex_ops.results import (
@@ -97,6 +97,8 @@ class StandInSteps:
 
     def build(self, w: Wiring, env: str | None = None, from_ref: str = "") -> BuildStep:
         script = self._step("build", " ".join(filter(None, [env, from_ref])))
+        if broken := script.get("own_tests"):
+            raise OwnTestsFailed(f"the tests of image {broken} failed", image=broken, details=["expected 2, got 3"])
         names = [*w.stack.services, *(["integration-tests"] if w.stack.tests else []), "edge", *w.stack.stores]
         images = tuple(
             ImageResult(

@@ -37,6 +37,15 @@ def test_metadata_are_numbers_that_plot_tables_and_links(place: Place) -> None:
     assert made["release"]["open api"] == "http://127.0.0.1:8080"
 
 
+def test_tests_of_an_images_own_that_fail_are_a_failed_check_of_that_image(place: Place) -> None:
+    place.steps.script(own_tests="api")
+    result = place.run("release")
+    assert not result.success
+    assert place.checks(result) == {"images/api:own_tests": False}
+    assert "the tests of image api failed" in place.cause(result)
+    assert place.steps.calls() == ["source", "build local"]
+
+
 @pytest.mark.parametrize(("env", "said"), [("lcoal", "no environment 'lcoal'"), (None, "needs an environment")])
 def test_a_wrong_environment_ends_the_run_before_anything_is_done(place: Place, env: str | None, said: str) -> None:
     result = place.run("release", env)

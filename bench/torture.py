@@ -52,17 +52,19 @@ KINDS = {"release": releases, "backup": backups}
 
 def figures(outcome: Outcome, seconds: float) -> dict[str, Any]:
     """What is kept of a series."""
-    whole, kills, caught = outcome
+    whole, drawn, caught = outcome
+    kills = [kill for kill in drawn if kill.hit]
     settled = [kill.settled for kill in kills if kill.settled is not None]
     return {
         "kills": len(kills),
+        "missed": len(drawn) - len(kills),
         "signals": dict(Counter(kill.signal for kill in kills)),
         "states": dict(Counter(f"{kill.signal}: {kill.state}" for kill in kills).most_common()),
         "where": dict(Counter(step(kill.where) for kill in kills).most_common()),
         "undisturbed_seconds": round(whole, 2),
         "settled": len(settled),
         "longest_settle_seconds": round(max(settled, default=0.0), 2),
-        "problems": [f"{kill.line()}: {problem}" for kill in kills for problem in kill.problems],
+        "problems": [f"{kill.line()}: {problem}" for kill in drawn for problem in kill.problems],
         "control_caught": caught,
         "seconds": round(seconds),
     }
@@ -73,15 +75,16 @@ def step(where: str) -> str:
     return re.sub(r" \([^()]* s\)$", "", re.sub(r"\br\d+\b", "r…", where))
 
 
-def good(one: dict[str, Any]) -> bool:
-    return not one["problems"] and bool(one["control_caught"])
+def good(one: dict[str, Any], count: int) -> bool:
+    return one["kills"] == count and not one["problems"] and bool(one["control_caught"])
 
 
-def summary(name: str, one: dict[str, Any]) -> str:
+def summary(name: str, one: dict[str, Any], count: int) -> str:
     states = ", ".join(f"{count} {state}" for state, count in one["states"].items())
     control = f"caught ({one['control_caught'][0]})" if one["control_caught"] else "NOT caught"
     return (
-        f"{'✓' if good(one) else '✗'} {name}: {one['kills']} kills, {len(one['problems'])} problems; {states}; "
+        f"{'✓' if good(one, count) else '✗'} {name}: {one['kills']} of {count} kills, "
+        f"{len(one['problems'])} problems; {states}; "
         f"longest settle {one['longest_settle_seconds']} s; planted defect {control}"
     )
 
@@ -106,10 +109,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             outcome = KINDS[name](Path(folder), args.count, args.seed, say)
         document[name] = figures(outcome, time.monotonic() - began)
-        say(summary(name, document[name]))
+        say(summary(name, document[name], args.count))
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "torture.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return 0 if all(good(document[name]) for name in KINDS if name in document) else 1
+    return 0 if all(good(document[name], args.count) for name in KINDS if name in document) else 1
 
 
 if __name__ == "__main__":

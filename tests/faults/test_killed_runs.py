@@ -39,10 +39,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_when(tiny: Tiny, boundary: str) -> None:
     scene = Scene(tiny, f"sigkill {boundary}")
-    victim = start(tiny)
-    assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
-    victim.strike(signal.SIGKILL)
-    victim.end()
+    with start(tiny) as victim:
+        assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
+        victim.strike(signal.SIGKILL)
+        victim.end()
     found = scene.right_after(victim, told=False)
     scene.next_run(victim, found)
     assert found.problems == []
@@ -51,10 +51,10 @@ def test_killed_when(tiny: Tiny, boundary: str) -> None:
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_told_to_end_when(tiny: Tiny, boundary: str) -> None:
     scene = Scene(tiny, f"sigterm {boundary}")
-    victim = start(tiny)
-    assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
-    victim.strike(signal.SIGTERM)
-    assert victim.end() != 0
+    with start(tiny) as victim:
+        assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
+        victim.strike(signal.SIGTERM)
+        assert victim.end() != 0
     found = scene.right_after(victim, told=True)
     if boundary not in DECIDED:
         assert tiny.get() == scene.old, "a run that is told to end undoes what it began"

@@ -127,31 +127,32 @@ class Scene:
 def kill_once(place: Place, folder: Path, number: int, after: float) -> Kill:
     """Kill a backup after so many seconds, look around, let the next run clear up, look again."""
     scene = Scene(place, folder)
-    victim = scene.start()
-    hit = victim.live_for(after)
-    where = victim.where()
-    if hit:
-        victim.strike(number)
-    struck = time.monotonic()
-    code = victim.end()
-    took = time.monotonic() - struck
+    with scene.start() as victim:
+        hit = victim.live_for(after)
+        where = victim.where()
+        if hit:
+            victim.strike(number)
+        struck = time.monotonic()
+        code = victim.end()
+        took = time.monotonic() - struck
     told = number == signal.SIGTERM and code != 0
     found = scene.right_after(victim, told=told)
-    scene.next_run(victim, found)
+    if hit:
+        scene.next_run(victim, found)
     if any("Traceback" in line for line in victim.lines):
         found.problems.append("a traceback reached the console")
     state = found.state if hit else "ended before it was hit"
     settled = took if hit and told else found.settled
-    return Kill(signal.Signals(number).name, round(after, 3), where, state, settled, tuple(found.problems))
+    return Kill(signal.Signals(number).name, round(after, 3), where, state, settled, tuple(found.problems), hit)
 
 
 def control(place: Place, folder: Path) -> list[str]:
     """The problems that are found when a defect is planted: the next run reaps nothing."""
     scene = Scene(place, folder)
-    victim = scene.start()
-    assert victim.wait_for("· postgres: dump"), victim.lines
-    victim.strike(signal.SIGKILL)
-    victim.end()
+    with scene.start() as victim:
+        assert victim.wait_for("· postgres: dump"), victim.lines
+        victim.strike(signal.SIGKILL)
+        victim.end()
     found = scene.right_after(victim, told=False)
     with mock.patch("cortex_ops.backup.pipeline.reap", return_value=[]):
         scene.next_run(victim, found)

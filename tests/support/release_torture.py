@@ -43,8 +43,8 @@ def duration(tiny: Tiny) -> float:
     """Seconds that an undisturbed run takes, so that moments can be drawn from it."""
     tiny.answer(secrets.token_hex(4))
     began = time.monotonic()
-    victim = start(tiny)
-    assert victim.end(300) == 0, victim.lines
+    with start(tiny) as victim:
+        assert victim.end(300) == 0, victim.lines
     return time.monotonic() - began
 
 
@@ -181,8 +181,7 @@ def asking(tiny: Tiny, allowed: set[str]) -> Iterator[list[str]]:
 def kill_once(tiny: Tiny, number: int, after: float) -> Kill:
     """Kill a release after so many seconds, look around, let the next run settle it, look again."""
     scene = Scene(tiny, secrets.token_hex(4))
-    with asking(tiny, {scene.old, scene.new}) as failed:
-        victim = start(tiny)
+    with asking(tiny, {scene.old, scene.new}) as failed, start(tiny) as victim:
         hit = victim.live_for(after)
         where = victim.where()
         if hit:
@@ -191,23 +190,24 @@ def kill_once(tiny: Tiny, number: int, after: float) -> Kill:
         victim.end()
         took = time.monotonic() - struck
         found = scene.right_after(victim, told=number == signal.SIGTERM)
-        scene.next_run(victim, found)
+        if hit:
+            scene.next_run(victim, found)
     if any("Traceback" in line for line in victim.lines):
         found.problems.append("a traceback reached the console")
     if hit and number == signal.SIGTERM and found.state != NOTHING:
         found.settled = took
     state = found.state if hit else "ended before it was hit"
     name = signal.Signals(number).name
-    return Kill(name, round(after, 3), where, state, found.settled, (*found.problems, *failed))
+    return Kill(name, round(after, 3), where, state, found.settled, (*found.problems, *failed), hit)
 
 
 def control(tiny: Tiny) -> list[str]:
     """The problems that are found when a defect is planted: the next run settles nothing."""
     scene = Scene(tiny, secrets.token_hex(4))
-    victim = start(tiny)
-    assert victim.wait_for("· integration tests"), victim.lines
-    victim.strike(signal.SIGKILL)
-    victim.end()
+    with start(tiny) as victim:
+        assert victim.wait_for("· integration tests"), victim.lines
+        victim.strike(signal.SIGKILL)
+        victim.end()
     found = scene.right_after(victim, told=False)
     with mock.patch.object(Releaser, "settle", return_value=[]):
         scene.next_run(victim, found)

@@ -18,7 +18,8 @@ from tests.support.processes import Family, family, outliving
 @dataclass(frozen=True)
 class Kill:
     """One killed run. `after` is the moment in seconds, `where` the step it was in, `state` what was found right
-    afterwards, `settled` how many seconds it took until nothing of it was left to do, where there was something."""
+    afterwards, `settled` how many seconds it took until nothing of it was left to do, where there was something.
+    Not `hit`: the run had ended by then."""
 
     signal: str
     after: float
@@ -26,6 +27,7 @@ class Kill:
     state: str
     settled: float | None
     problems: tuple[str, ...]
+    hit: bool = True
 
     def line(self) -> str:
         took = f", settled in {self.settled:.1f} s" if self.settled is not None else ""
@@ -34,7 +36,7 @@ class Kill:
 
 
 class Victim:
-    """Reads the console of a run as it comes, and kills the run."""
+    """Reads the console of a run as it comes, and kills the run. It does not outlive the block that it is used in."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -44,6 +46,14 @@ class Victim:
         self._over = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def __enter__(self) -> Victim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -109,14 +119,17 @@ def torture(
 ) -> list[Kill]:
     """`count` kills at moments drawn uniformly from the length of a `whole` run, in seconds.
 
-    Signals alternate, so that both are met whatever the seed.
+    Runs differ in length: one that ended before its moment is no kill, and another is drawn, three times as many
+    at most. Signals alternate, so that both are met whatever the seed.
     """
     chance = random.Random(seed)
-    kills = []
-    for number in range(count):
-        kill = kill_once((signal.SIGKILL, signal.SIGTERM)[number % 2], chance.uniform(0, whole))
+    kills: list[Kill] = []
+    hits = 0
+    while hits < count and len(kills) < 3 * count:
+        kill = kill_once((signal.SIGKILL, signal.SIGTERM)[hits % 2], chance.uniform(0, whole))
         kills.append(kill)
-        say(f"{number + 1:>3}/{count} {kill.line()}")
+        hits += kill.hit
+        say(f"{hits:>3}/{count} {kill.line()}")
         for problem in kill.problems:
             say(f"        {problem}")
     return kills

@@ -194,6 +194,15 @@ class Tiny:
         w = self.wire()
         for env in w.stack.environments:
             remove_environment(w.engine, w.prefix(env), data=True)
+        self.remove_images()
+
+    def remove_images(self) -> None:
+        """This project's own names for images that it built; the images of other projects stay."""
+        mark = self.root / ".cortex" / "store" / "images" / "owner"
+        if mark.is_file():
+            names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+            mine = [n for n in names if n.startswith("cortex-ops/") and n.endswith(f"-{mark.read_text()}")]
+            docker("image", "rm", *mine, check=False)
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> None:

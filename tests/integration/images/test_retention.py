@@ -93,8 +93,7 @@ def test_upkeep_removes_what_is_old_and_unneeded_and_nothing_of_a_release_or_ano
         assert pipeline.upkeep(tiny.wire(), "local").removed == (), "a second time there is nothing to do"
         again = tiny.release()
         assert again.ok and tiny.get() == "c"
-        for one in (other, tiny):
-            remove_images(one)
+        other.remove_images()
 
 
 @pytest.mark.usefixtures("plain_proxy")
@@ -118,11 +117,3 @@ def test_the_table_is_shown_before_and_taking_everything_down_removes_this_check
     finally:
         docker("image", "rm", f"{kept}-theirs00")
     assert not exists(image)
-
-
-def remove_images(tiny: Tiny) -> None:
-    owner = (tiny.root / ".cortex" / "store" / "images" / "owner").read_text()
-    names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
-    for name in names:
-        if name.startswith("cortex-ops/") and name.endswith(f"-{owner}"):
-            docker("image", "rm", name, check=False)

@@ -53,6 +53,7 @@ def build_definitions(
             release.rollout_assets(seam),
             release.tests_asset(seam),
             release.release_asset(seam),
+            release.drift_spec(seam),
             *backups.backup_assets(seam),
         ],
         jobs=[*jobs.asset_jobs(seam), *jobs.op_jobs(seam)],

@@ -80,7 +80,10 @@ class HealthFinding(Value):
 
 
 class HealthStep(Value):
+    """`drift`: what differs from the rendering, one line each; None where nothing could be compared."""
+
     healthy: bool
+    drift: tuple[str, ...] | None = None
     findings: tuple[HealthFinding, ...]
     live: str = ""
     seconds: float = 0.0

@@ -10,7 +10,7 @@ import dagster as dg
 from cortex_ops.defs import metadata as md
 from cortex_ops.defs import runs
 from cortex_ops.defs.backups import BACKUP_SET, DRILL
-from cortex_ops.defs.release import RELEASE, rejected_remedy
+from cortex_ops.defs.release import DRIFT, RELEASE, rejected_remedy
 from cortex_ops.defs.seam import Seam
 from cortex_ops.defs.step import CHANGES, TO, environment, failure, running
 from cortex_ops.kernel.errors import InputError, OpsError
@@ -108,6 +108,8 @@ def _health(seam: Seam) -> dg.OpDefinition:
             for finding in step.findings:
                 w.progress.say(f"{'✓' if finding.ok else '✗'} {finding.object}: {finding.message}")
             context.add_output_metadata(md.of_health(step))
+            if step.drift is not None:
+                context.log_event(dg.AssetObservation(DRIFT, partition=env, metadata=md.of_drift(step.drift)))
             bad = [f for f in step.findings if not f.ok]
             if not step.healthy:
                 first = f"{bad[0].object}: {bad[0].message}" if bad else "no finding says why"

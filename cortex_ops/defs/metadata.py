@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -125,6 +125,7 @@ def of_record(record: Record) -> Metadata:
             "serves": f"r{outcome.serves}",
             "state": outcome.state,
             "finished at": outcome.finished_at,
+            "newest backup": outcome.backup or "—",
             "release seconds": float(outcome.seconds),
             **_timings(outcome.timings),
         }
@@ -148,6 +149,10 @@ def of_health(step: HealthStep) -> Metadata:
         "findings": dg.MetadataValue.md(table),
         "seconds": float(step.seconds),
     }
+
+
+def of_drift(changes: Sequence[str]) -> Metadata:
+    return {"differences": len(changes), "what differs": points(changes)}
 
 
 def of_part(part: BackupPart) -> Metadata:

@@ -21,6 +21,7 @@ from cortex_ops.stack.schema import Stack
 MANIFESTS = dg.AssetKey(["manifests", "compose"])
 TESTS = dg.AssetKey("integration_tests")
 RELEASE = dg.AssetKey("release")
+DRIFT = dg.AssetKey("drift")
 
 
 def rollout_key(name: str) -> dg.AssetKey:
@@ -182,6 +183,16 @@ def release_asset(seam: Seam) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(RELEASE, metadata=md.of_release(step))
 
     return release
+
+
+def drift_spec(seam: Seam) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        DRIFT,
+        deps=[RELEASE],
+        group_name="release",
+        partitions_def=seam.environments,
+        description="How the live objects differ from what was released; observed by every run of the health job.",
+    )
 
 
 def rejected_remedy(env: str) -> str:

@@ -11,6 +11,7 @@ from cortex_ops.health.probe import ask
 from cortex_ops.kernel.clock import Clock, parse_iso
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.store import Store
+from cortex_ops.kernel.values import Change
 from cortex_ops.release.history import History
 from cortex_ops.release.records import Record
 from cortex_ops.results import HealthFinding, HealthStep
@@ -26,10 +27,12 @@ def check(
     began = clock.monotonic()
     env = environment.name
     live = history.live()
+    drift: list[Change] | None = None
     findings = [_recorded(env, live), *_unfinished(env, history)]
     if live is not None:
         try:
-            findings += _as_recorded(env, live, target, history)
+            drift = _drift(live, target, history)
+            findings += _as_recorded(env, live, target, drift)
             findings += _answering(stack, target, clock)
         except OpsError as error:
             findings.append(HealthFinding(object="engine", ok=False, message=error.message, remedy=error.remedy))
@@ -37,6 +40,7 @@ def check(
             findings.append(_backed_up(env, environment.backup.recovery_point, store, clock))
     return HealthStep(
         healthy=all(f.ok for f in findings),
+        drift=tuple(change.line() for change in drift) if drift is not None else None,
         findings=tuple(findings),
         live=f"r{live.outcome.serves}" if live is not None and live.outcome else "",
         seconds=round(clock.monotonic() - began, 3),
@@ -68,11 +72,16 @@ def _unfinished(env: str, history: History) -> list[HealthFinding]:
     ]
 
 
-def _as_recorded(env: str, live: Record, target: Target, history: History) -> list[HealthFinding]:
+def _drift(live: Record, target: Target, history: History) -> list[Change] | None:
+    assert live.outcome is not None
+    placed = history.placed(live.outcome.serves)
+    return target.drift(placed, live.outcome.serves) if placed is not None else None
+
+
+def _as_recorded(env: str, live: Record, target: Target, drift: list[Change] | None) -> list[HealthFinding]:
     assert live.outcome is not None
     serves = live.outcome.serves
-    placed = history.placed(serves)
-    if placed is None:
+    if drift is None:
         return [HealthFinding(object=f"r{serves}", ok=False, message=f"the store has no rendering of r{serves}")]
     says = target.live().release
     findings = [
@@ -84,7 +93,6 @@ def _as_recorded(env: str, live: Record, target: Target, history: History) -> li
             remedy="" if says == f"r{serves}" else f"cortex-ops settle -e {env}, then release again",
         )
     ]
-    drift = target.drift(placed, serves)
     findings += [
         HealthFinding(object=c.object, ok=False, message=c.line(), remedy="the next release repairs it")
         for c in drift

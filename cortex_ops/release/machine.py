@@ -68,6 +68,7 @@ class Releaser:
         wait: float = 0.0,
         migration_deadline: float = 300.0,
         verify: Callable[[Target], list[str]] = lambda _target: [],
+        newest_backup: Callable[[], str] = lambda: "",
         clock: Clock = SYSTEM,
         progress: Progress = SILENT,
     ) -> None:
@@ -80,6 +81,7 @@ class Releaser:
         self.wait = wait
         self.migration_deadline = migration_deadline
         self.verify = verify
+        self.newest_backup = newest_backup
         self.clock = clock
         self.progress = progress
 
@@ -433,6 +435,7 @@ class Releaser:
                 seconds=round(max(0.0, seconds), 3),
                 cause=redact(cause),
                 settled_by=self.run_id if intent.run_id != self.run_id else "",
+                backup=self.newest_backup(),
                 timings=timings or {},
             ),
         )

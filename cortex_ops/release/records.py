@@ -46,7 +46,7 @@ class Outcome(Value):
     cause: str = ""
     remedy: str = ""
     settled_by: str = ""  # the run that settled it, when it was not its own
-    backup: str = ""
+    backup: str = ""  # the newest backup set at that moment
     timings: dict[str, float] = {}
 
 

@@ -174,7 +174,8 @@ class StandInSteps:
         finding = HealthFinding(
             object="api", ok=not sick, message=sick or "it answers", remedy="look" if sick else ""
         )
-        return HealthStep(healthy=not sick, findings=(finding,), live="r7", seconds=0.1)
+        drift = tuple(script.get("drift", ()))
+        return HealthStep(healthy=not sick, drift=drift, findings=(finding,), live="r7", seconds=0.1)
 
     def upkeep(self, w: Wiring, env: str) -> UpkeepStep:
         script = self._step("upkeep", env)

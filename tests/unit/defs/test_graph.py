@@ -26,6 +26,7 @@ GRAPH = {
     "rollout/task_worker": ("release", {"manifests/compose"}, True),
     "integration_tests": ("release", {"rollout/api", "rollout/task_worker"}, True),
     "release": ("release", {"integration_tests"}, True),
+    "drift": ("release", {"release"}, True),
     "backups/postgres": ("backups", {"release"}, True),
     "backups/set": ("backups", {"backups/postgres"}, True),
     "restore_drill": ("backups", {"backups/set"}, True),

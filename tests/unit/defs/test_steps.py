@@ -152,6 +152,16 @@ def test_ill_health_fails_the_run_with_what_to_do(place: Place) -> None:
     assert place.cause(result) == "local is not healthy: api: it does not answer\n  → look"
 
 
+def test_health_observes_how_the_live_objects_differ_as_a_number_that_plots(place: Place) -> None:
+    place.steps.script(drift=["shop-api-1: memory: expected 2, found 1"])
+    result = place.run("health")
+    assert result.success
+    (seen,) = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
+    assert (seen.asset_key.to_user_string(), seen.partition) == ("drift", "local")
+    assert seen.metadata["differences"].value == 1
+    assert "memory: expected 2, found 1" in str(seen.metadata["what differs"].value)
+
+
 def test_problems_of_upkeep_are_reported(place: Place) -> None:
     place.steps.script(problems=["volume x is in use"])
     assert place.cause(place.run("upkeep")) == "volume x is in use"

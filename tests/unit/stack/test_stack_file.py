@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import operator
@@ -110,10 +111,11 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def test_one_wrong_value_anywhere_is_one_problem_at_its_place() -> None:
-    every = list(leaves(yaml.safe_load(TEXT)))
+    whole = yaml.safe_load(TEXT)
+    every = list(leaves(whole))
     assert len(every) > 200
     for path in every:
-        document = yaml.safe_load(TEXT)
+        document = copy.deepcopy(whole)
         parent = functools.reduce(operator.getitem, path[:-1], document)
         parent[path[-1]] = {"odd": 1}
         (found,) = problems(json.dumps(document))

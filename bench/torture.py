@@ -80,7 +80,7 @@ def good(one: dict[str, Any], count: int) -> bool:
 
 
 def summary(name: str, one: dict[str, Any], count: int) -> str:
-    states = ", ".join(f"{count} {state}" for state, count in one["states"].items())
+    states = ", ".join(f"{number} {state}" for state, number in one["states"].items())
     control = f"caught ({one['control_caught'][0]})" if one["control_caught"] else "NOT caught"
     return (
         f"{'✓' if good(one, count) else '✗'} {name}: {one['kills']} of {count} kills, "

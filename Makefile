@@ -41,6 +41,7 @@ test: setup lint ## everything, on real parts
 	@$(BIN)/python -m tests.support.run
 
 bench: setup ## measured side by side with the raw tools
+	@$(BIN)/python -m deploy.setup bench-tools
 	@$(BIN)/python -m bench
 
 torture: setup ## releases and backups killed at random moments; ARGS="--count 5 --only backup"

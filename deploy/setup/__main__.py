@@ -1,4 +1,4 @@
-"""`python -m deploy.setup all | engine | images | test-tools | stop`."""
+"""`python -m deploy.setup all | engine | images | test-tools | bench-tools | stop`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploy.setup import debian, tools
 from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
 from deploy.setup.images import ensure_images
 from deploy.setup.lock import PROJECT, alone
-from deploy.setup.packages import TEST_PACKAGES
+from deploy.setup.packages import BENCH_PACKAGES, TEST_PACKAGES
 from deploy.setup.shell import said, say, step
 
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
@@ -39,6 +39,12 @@ def test_tools() -> None:
             tools.go_install(cache_folder(), ACTIONLINT, target)
 
 
+def bench_tools() -> None:
+    """The raw tools that measurements are taken beside."""
+    if debian.is_bare_debian():
+        debian.ensure(BENCH_PACKAGES)
+
+
 def stop() -> None:
     if stop_bare(PROJECT):
         say("✓ stopped the engine and the registry that this project started")
@@ -49,6 +55,9 @@ def setup(command: str) -> None:
     if command == "test-tools":
         test_tools()
         return
+    if command == "bench-tools":
+        bench_tools()
+        return
     record = ensure_engine(PROJECT)
     if command in ("all", "images"):
         ensure_images(PROJECT, record)
@@ -56,7 +65,7 @@ def setup(command: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.setup")
-    parser.add_argument("command", choices=("all", "engine", "images", "test-tools", "stop"))
+    parser.add_argument("command", choices=("all", "engine", "images", "test-tools", "bench-tools", "stop"))
     command = parser.parse_args().command
     return said(stop if command == "stop" else lambda: setup(command))
 

@@ -14,9 +14,11 @@ ENGINE_PACKAGES = {
 
 TEST_PACKAGES = {
     "chromium": "looks at the Dagster page as a person does",
-    "postgresql-client": "compares with the raw tools in measurements",
-    "age": "compares with the raw tools in measurements",
-    "zstd": "compares with the raw tools in measurements",
+}
+
+BENCH_PACKAGES = {
+    "age": "encrypts in the raw pipe that backups are measured beside",
+    "zstd": "compresses in the raw pipe that backups are measured beside",
 }
 
 # Taken from the next Debian release into a private folder, never installed: bookworm's are too old.

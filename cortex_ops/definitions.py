@@ -13,6 +13,7 @@ import dagster as dg
 from cortex_ops import pipeline
 from cortex_ops.defs import backups, images, jobs, release
 from cortex_ops.defs.console import keep_terminal, speak_plainly
+from cortex_ops.defs.event_log import flush_rarely
 from cortex_ops.defs.executor import supervised_executor
 from cortex_ops.defs.schedules import schedules
 from cortex_ops.defs.seam import Seam, Steps, WireFor, wiring_of
@@ -67,6 +68,8 @@ def load(*, serving: bool) -> dg.Definitions:
     """The definitions of this checkout. A broken stack file ends a process that came to do something, with its
     located errors and exit code 2; a page that is served loads all the same, and shows them."""
     keep_terminal()
+    if not serving:
+        flush_rarely()
     try:
         return build_definitions()
     except OpsError as error:

@@ -1,8 +1,8 @@
-"""Dagster's SQLite files without two disk flushes per event, which were a third of the time of a run with nothing to do.
+"""Dagster's SQLite files without two disk flushes per event, which took as long as the work of a no-op release.
 
-In WAL mode `synchronous=NORMAL` survives the death of the process; the loss of power may take the last events, which
-are a record for people: what is live is in the store. Dagster closes each connection at once, and SQLite folds the log
-in when the last one closes, so one stays open for as long as the run.
+In WAL mode `synchronous=NORMAL` survives the death of the process. The loss of power may take the last events, which
+are a record for people: what is live is in the store. Dagster closes each connection at once, and SQLite folds the
+log in when the last one closes, so one stays open for as long as the run.
 """
 
 from __future__ import annotations

@@ -1,23 +1,30 @@
-// api and mcp-registry are stand-ins here: plain objects with the clients' methods.
+// api and mcp-registry are stand-ins here: plain objects with the clients' methods; in one test, servers of a few lines.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Problem, startService } from '@cortex-os/kernel';
-import { signToken } from '@cortex-os/security';
+import { mcpClient, mcpRoutes } from '@cortex-os/mcp';
+import { bearerClaims, signToken } from '@cortex-os/security';
+import { apiClient } from './api-client.mjs';
 import { webRoutes } from './routes.mjs';
 
 const KEY = 'k'.repeat(32);
 const token = (tenant = 'acme') => signToken({ sub: 'ada', tenant }, KEY);
 const task = { id: '1', text: '<script>alert("x")</script>', state: 'completed', createdAt: '2030-01-02T03:04:05.678Z', result: { tool: { name: 'sum', output: { sum: 3 } }, memory: { space: 'lexical', recalled: [] }, model: { status: 'unavailable', reportedBy: 'model-gateway' } } };
 
+async function serve(t, name, routes) {
+  const service = await startService({ name, port: 0, lingerMs: 0, env: { HOST: '127.0.0.1' }, write: () => {}, setup: () => ({ routes }) });
+  t.after(() => service.stop());
+  return `http://127.0.0.1:${service.port}`;
+}
+
 async function web(t, changes = {}) {
   const added = [];
-  const service = await startService({ name: 'cortex-web', port: 0, lingerMs: 0, env: { HOST: '127.0.0.1' }, write: () => {}, setup: () => ({ routes: webRoutes({
+  const url = await serve(t, 'cortex-web', webRoutes({
     api: { tasks: async ({ tenant }) => (tenant === 'acme' ? [task] : []), add: async (visitor, text) => { added.push([visitor.tenant, text]); }, ...changes.api },
     registry: { listTools: async () => ({ tools: [{ name: 'sum', description: 'The sum of some numbers.' }] }), ...changes.registry },
     tokenKey: KEY, config: { release: 'r9', apiUrl: 'http://</script>' },
-  }) }) });
-  t.after(() => service.stop());
-  const ask = (path, options) => fetch(`http://127.0.0.1:${service.port}${path}`, { redirect: 'manual', ...options });
+  }));
+  const ask = (path, options) => fetch(url + path, { redirect: 'manual', ...options });
   const text = async (path, options) => (await ask(path, options)).text();
   return { ask, text, added };
 }
@@ -39,6 +46,18 @@ test('with a token the page shows the tenant\'s tasks, escaped', async (t) => {
   assert.doesNotMatch(page, /<script>alert/);
   assert.match(page, /unavailable, says model-gateway/);
   assert.doesNotMatch(await text('/', { headers: { authorization: `Bearer ${token('other')}` } }), /data-task/);
+});
+
+test('the tools come over MCP and the tasks from the api, in the visitor\'s name', async (t) => {
+  const tools = [{ name: 'clock', description: 'The time now, in UTC.', inputSchema: {} }];
+  const registryUrl = await serve(t, 'mcp-registry', mcpRoutes({ name: 'mcp-registry', version: 'r1' }, { list: async () => ({ tools, cache: 'miss' }) }));
+  const asked = [];
+  const apiUrl = await serve(t, 'api', [['GET', '/v1/tasks', ({ headers }) => { asked.push(bearerClaims(headers, KEY)); return { json: { tasks: [task] } }; }]]);
+  const { text } = await web(t, { registry: mcpClient(registryUrl, 'cortex-web'), api: apiClient(apiUrl, KEY) });
+  const page = await text('/', { headers: { authorization: `Bearer ${token()}` } });
+  assert.match(page, /data-tool="clock"/);
+  assert.match(page, /data-task="1"/);
+  assert.deepEqual(asked.map(({ sub, tenant }) => [sub, tenant]), [['cortex-web:ada', 'acme']]);
 });
 
 test('public configuration is handed over at run time, and cannot break out of its element', async (t) => {

@@ -1,23 +1,42 @@
-// Memory, registry and bus are stand-ins of a few lines here; the gateway is a real HTTP server without a model.
+// Memory, registry and bus are stand-ins of a few lines here, but for one test that does without those of the first two;
+// the gateway is a real HTTP server without a model.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { order, readReport } from '@cortex-os/a2a-services';
 import { Problem, startService, Unreachable } from '@cortex-os/kernel';
+import { mcpClient, mcpRoutes } from '@cortex-os/mcp';
+import { createMemories } from '@cortex-os/memories';
 import { createLogger } from '@cortex-os/observability';
 import { planTask } from '@cortex-os/orchestration';
+import { createRag } from '@cortex-os/rag';
 import { createAgent } from './agent.mjs';
 
 const log = createLogger({ service: 'test', write: () => {} });
-const work = (text = 'sum of 1 and 2', kind = 'task') => order({ taskId: '1', tenant: 'acme', kind, text, plan: planTask(text), hops: [{ service: 'cortex-os', traceId: 't' }] });
+const work = (text = 'sum of 1 and 2', kind = 'task', taskId = '1') => order({ taskId, tenant: 'acme', kind, text, plan: planTask(text), hops: [{ service: 'cortex-os', traceId: 't' }] });
+
+async function serve(t, name, routes) {
+  const service = await startService({ name, port: 0, lingerMs: 0, env: { HOST: '127.0.0.1' }, write: () => {}, setup: () => ({ routes }) });
+  t.after(() => service.stop());
+  return `http://127.0.0.1:${service.port}`;
+}
+
+/** Qdrant with one collection, in which everything is near. */
+function standInQdrant(points = [], size = 0) {
+  return [
+    ['GET', '/collections/:c', () => (size ? { json: { result: { config: { params: { vectors: { size } } } } } } : { status: 404 })],
+    ['PUT', '/collections/:c', async ({ json }) => { ({ size } = (await json()).vectors); return { json: {} }; }],
+    ['PUT', '/collections/:c/points', async ({ json }) => { points.push(...(await json()).points); return { json: {} }; }],
+    ['POST', '/collections/:c/points/search', () => ({ json: { result: points.map((point) => ({ ...point, score: 1 })) } })],
+  ];
+}
 
 async function agent(t, changes = {}) {
-  const service = await startService({ name: 'model-gateway', port: 0, lingerMs: 0, env: { HOST: '127.0.0.1' }, write: () => {},
-    setup: () => ({ routes: [['POST', '/chat', changes.chat ?? (() => ({ status: 503, json: { message: 'no model answers chat' } }))]] }) });
-  t.after(() => service.stop());
+  const chat = changes.chat ?? (() => ({ status: 503, json: { message: 'no model answers chat' } }));
+  const gatewayUrl = changes.gatewayUrl ?? await serve(t, 'model-gateway', [['POST', '/chat', chat]]);
   const reports = [];
   const calls = [];
   const handle = createAgent({
-    gatewayUrl: changes.gatewayUrl ?? `http://127.0.0.1:${service.port}`, log, count: () => {},
+    gatewayUrl, log, count: () => {},
     memories: { recall: async () => ({ space: 'lexical', recalled: [] }), remember: async (memory) => { calls.push(memory); }, forget: async (tenant) => { calls.push(`forget ${tenant}`); }, ...changes.memories },
     registry: { listTools: async () => ({ tools: [{ name: 'sum' }] }), callTool: async (_, { numbers }) => ({ output: { sum: numbers[0] + numbers[1] }, hop: { service: 'mcp-registry', traceId: 't' } }), ...changes.registry },
     report: async (address, body, id) => { reports.push({ address, id, ...readReport(body) }); },
@@ -35,6 +54,20 @@ test('an order is done with tool and memory, and reported in the scope that it c
   assert.deepEqual(result.memory, { space: 'lexical', recalled: [], stored: true });
   assert.deepEqual(result.hops.map(({ service }) => service), ['cortex-os', 'agents', 'mcp-registry', 'model-gateway']);
   assert.deepEqual(calls, [{ tenant: 'acme', taskId: '1', text: 'sum of 1 and 2', outcome: '{"sum":3}' }]);
+});
+
+test('what one order taught the next recalls, with tools over MCP and memory over HTTP', async (t) => {
+  const registryUrl = await serve(t, 'mcp-registry', mcpRoutes({ name: 'mcp-registry', version: 'r1' }, {
+    list: async () => ({ tools: [{ name: 'sum', description: '', inputSchema: {} }], cache: 'miss' }),
+    call: (_, { numbers }) => ({ sum: numbers[0] + numbers[1] }),
+  }));
+  const qdrantUrl = await serve(t, 'qdrant', standInQdrant());
+  const rag = createRag({ gatewayUrl: 'http://127.0.0.1:1', qdrantUrl, apiKey: 'key', log });
+  const { handle, reports } = await agent(t, { registry: mcpClient(registryUrl, 'agents'), memories: createMemories(rag) });
+  for (const taskId of ['1', '2']) await handle(work('sum of 1 and 2', 'task', taskId), { scope: 'r2', tries: 1 });
+  const [{ result: first }, { result: second }] = reports;
+  assert.deepEqual([first.tool.output, first.memory], [{ sum: 3 }, { space: 'lexical', recalled: [], stored: true }]);
+  assert.deepEqual(second.memory.recalled, [{ taskId: '1', text: 'sum of 1 and 2', outcome: '{"sum":3}', score: 1 }]);
 });
 
 test('without a model the gateway\'s word is passed on; without the gateway the agent says so itself', async (t) => {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,11 +71,61 @@ def test_it_is_healthy_from_outside_but_for_the_backup_that_it_does_not_have(sam
     assert {f.object for f in step.findings if not f.ok} == {"backup"}
 
 
+PROBES = ("/live", "/ready", "/health", "/metrics", "/version")
+
+ASK = """
+const ask = async (path) => {
+  const answer = await fetch(`http://127.0.0.1:${process.env.PORT}${path}`);
+  return [path, [answer.status, await answer.text()]];
+};
+console.log(JSON.stringify(Object.fromEntries(await Promise.all(process.argv.slice(1).map(ask)))));
+"""
+
+
+def test_every_service_answers_its_probes_and_measures_itself(sample: Tiny) -> None:
+    for service in sample.stack()["services"]:
+        for name in running(sample, service):
+            answers = json.loads(docker("exec", name, "node", "--input-type=module", "-e", ASK, *PROBES))
+            assert {path: status for path, (status, _) in answers.items()} == dict.fromkeys(PROBES, 200), service
+            assert json.loads(answers["/version"][1])["service"] == service
+            assert f'cortex_release_info{{service="{service}",release="r1"' in answers["/metrics"][1]
+            assert 'http_requests_total{method="GET",route="/ready",status="200"}' in answers["/metrics"][1]
+
+
+def test_every_service_logs_json_and_one_trace_id_crosses_them_all(sample: Tiny) -> None:
+    urls = sample.wire().target("local").endpoints()
+    trace = secrets.token_hex(16)
+    token = docker("exec", running(sample, "api")[0], "node", "apps/api/token.mjs", "demo")
+    headers = {"Authorization": f"Bearer {token}", "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
+
+    def ask(url: str, body: bytes | None = None) -> str:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as answer:
+            return str(answer.read().decode())
+
+    task = json.loads(ask(urls["api"] + "/v1/tasks", json.dumps({"text": "sum of 2 and 3"}).encode()))
+    end = time.monotonic() + 30
+    while task["state"] == "submitted" and time.monotonic() < end:
+        time.sleep(0.2)
+        task = json.loads(ask(f"{urls['api']}/v1/tasks/{task['id']}"))
+    assert task["state"] == "completed", task
+    assert f'data-task="{task["id"]}"' in ask(urls["cortex-web"] + "/")
+    for service in sample.stack()["services"]:
+        text = [docker("logs", name) for name in running(sample, service)]
+        lines = [json.loads(line) for one in text for line in one.splitlines()]
+        assert {line["service"] for line in lines} == {service}
+        assert trace in {line.get("trace_id") for line in lines}, service
+
+
+def running(sample: Tiny, service: str) -> list[str]:
+    names = sample.containers(service=service)
+    names = [n for n in names if docker("inspect", "-f", "{{.State.Running}}", n) == "true"]
+    assert names, f"{service} does not run"
+    return names
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_stopping_it_fails_the_test_named_after_it(sample: Tiny, part: str) -> None:
-    names = sample.containers(service=part)
-    names = [n for n in names if docker("inspect", "-f", "{{.State.Running}}", n) == "true"]
-    assert names
+    names = running(sample, part)
     for name in names:
         docker("stop", "-t", "3", name)
     try:
@@ -88,8 +140,6 @@ def test_stopping_it_fails_the_test_named_after_it(sample: Tiny, part: str) -> N
 
 
 def wait_healthy(names: list[str]) -> None:
-    import time
-
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if all(docker("inspect", "-f", "{{.State.Health.Status}}", n) == "healthy" for n in names):

@@ -1,6 +1,13 @@
 // cortex-os is a stand-in here: a few lines behind the real A2A routes.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { a2aClient, a2aRoutes, asTask } from '@cortex-os/a2a-services';
 import { call, Problem, startService } from '@cortex-os/kernel';
 import { signToken, signWebhook } from '@cortex-os/security';
@@ -76,4 +83,29 @@ test('a slow request is bounded', async (t) => {
   const { ask } = await api(t);
   assert.deepEqual((await ask('GET', '/slow?ms=30')).json, { waited: 30 });
   assert.deepEqual((await ask('GET', '/slow?ms=no')).json, { waited: 0 });
+});
+
+test('told to end, the process answers what it has in hand, and exits in order', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'api-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const key = join(folder, 'key');
+  await writeFile(key, KEY);
+  const main = spawn(process.execPath, [fileURLToPath(new URL('./main.mjs', import.meta.url))], {
+    env: { ...process.env, PORT: '0', HOST: '127.0.0.1', CORTEX_OS_URL: 'http://127.0.0.1:1', TOKEN_KEY_FILE: key, WEBHOOK_SECRET_FILE: key },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => main.kill('SIGKILL'));
+  const ended = once(main, 'exit');
+  const lines = createInterface({ input: main.stdout })[Symbol.asyncIterator]();
+  const line = async () => JSON.parse((await lines.next()).value ?? '{}');
+  const { port } = await line();
+  const url = `http://127.0.0.1:${port}`;
+  const slow = fetch(`${url}/slow?ms=1500`); // longer than new connections are still taken
+  await fetch(`${url}/live`);
+  main.kill('SIGTERM');
+  assert.equal((await line()).msg, 'stopping on SIGTERM');
+  const answer = await slow;
+  assert.deepEqual([answer.status, answer.headers.get('connection'), await answer.json()], [200, 'close', { waited: 1500 }]);
+  assert.deepEqual(await ended, [0, null]);
+  await assert.rejects(fetch(`${url}/live`));
 });

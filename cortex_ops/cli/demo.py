@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
+import signal
 import sys
+
+from cortex_ops.kernel.errors import InterruptedByUser
+from cortex_ops.kernel.process import spawn
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,11 +44,18 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _execute(job: str, env: str, project: str) -> int:
-    """A process of its own, exactly what CI runs."""
+    """A process of its own, exactly what CI runs. Told to end, we tell it once and wait: it undoes what it began.
+    Told again, it is ended, and the next run settles what it left."""
     home = os.environ.get("DAGSTER_HOME") or f"{project}/.dagster"
     argv = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", "-m", "cortex_ops.definitions"]
     argv += ["-j", job, "--tags", f'{{"dagster/partition": "{env}"}}']
-    return subprocess.run(argv, cwd=project, env={**os.environ, "DAGSTER_HOME": home}, check=False).returncode
+    with spawn(argv, cwd=project, env={"DAGSTER_HOME": home}) as child:
+        try:
+            return child.wait()
+        except (KeyboardInterrupt, InterruptedByUser):
+            child.send_signal(signal.SIGTERM)
+            child.wait()
+            return InterruptedByUser.exit_code
 
 
 def _summary(env: str) -> None:

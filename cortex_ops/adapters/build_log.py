@@ -1,4 +1,4 @@
-"""BuildKit's plain progress as a person reads it: each step once, how long it took, and a failure in one sentence."""
+"""BuildKit's plain progress as a person reads it: what takes time, how long, and a failure in one sentence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _PLACE = re.compile(r"^[\w./-]+:\d+$")
 _TELLING = re.compile(r"error|fail|✖|not found|cannot|missing|denied", re.I)
 _LOADING = re.compile(r"load metadata for (\S+)")
 _UNRESOLVED = re.compile(r"failed to resolve source metadata for (\S+?):?(?:\s|$)")
+_AT_ONCE = re.compile(r"(COPY|ADD|WORKDIR|load metadata|exporting)\b")  # said only when they take long after all
+_FLAGS = re.compile(r"(?<=^RUN )\s*(--\S+\s+)+")
 _PUSHING = re.compile(r"failed to push (\S+?):? ")
 TESTS = "-tests"
 
@@ -41,8 +43,8 @@ class BuildLog:
             number, place, what = match.groups()
             if number not in self._where:
                 self._where[number] = (place, what)
-                if what and not self._internal(place):
-                    self.progress.say(f"    {place}: {what[:90]}", style="dim")
+                if what and not self._internal(place) and not _AT_ONCE.match(what):
+                    self.progress.say(f"    {_step(place, what)}", style="dim")
         elif match := _END.match(line):
             number, seconds, reason = match.groups()
             if reason is not None:
@@ -58,7 +60,7 @@ class BuildLog:
         if image:
             self.seconds[image] = round(self.seconds[image] + seconds, 3)
         if seconds >= 2 and not self._internal(place):
-            self.progress.say(f"    {place}: {what[:60]} took {seconds:.0f} s", style="dim")
+            self.progress.say(f"    {_step(place, what)} took {seconds:.0f} s", style="dim")
 
     def _image(self, place: str) -> str:
         """The builder names the target first, but not when there is only one."""
@@ -123,6 +125,11 @@ class BuildLog:
             return self.files.get(image, "")
         full = self.files.get(image, "")
         return f"{full}:{line}" if full.endswith(name) else place
+
+
+def _step(place: str, what: str) -> str:
+    """Where and what, without the mounts of a RUN."""
+    return f"{' '.join(place.split())}: {_FLAGS.sub('', what)[:60].rstrip()}"
 
 
 def missing_base(image: str, where: str, reason: str) -> OpsError:

@@ -140,9 +140,11 @@ class _Work:
         self, plan: BuildPlan, images: list[Buildable], prints: Mapping[str, str], digests: Mapping[str, str]
     ) -> tuple[dict[str, ImageRef], dict[str, float]]:
         _require_secrets([image for image in images if image.name in plan.misses])
-        names = ", ".join(f"{name} ({plan.reasons[name]})" for name in plan.misses)
+        for reason in sorted(set(plan.reasons.values())):
+            names = ", ".join(name for name in plan.misses if plan.reasons[name] == reason)
+            self.progress.say(f"  to build, {reason}: {names}")
         began = time.time()
-        with self.progress.step(f"building {names}"):
+        with self.progress.step(f"building {len(plan.misses)} image{'s' if len(plan.misses) > 1 else ''}"):
             done = bake(self.engine, plan.document, plan.images, progress=self.progress)
         # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
         after = _fingerprints([i for i in images if i.name in plan.misses], self.settings, digests)

@@ -48,8 +48,7 @@ def judge_images(
     known = {reference: store.get(key) for reference, key in keys.items()}
     new = [reference for reference, cached in known.items() if cached is None]
     if new:
-        names = ", ".join(sorted(one.name for one, ref in images.items() if ref.reference() in new))
-        with progress.step(f"reading every layer of {names}"):
+        with progress.step(f"reading every layer of {len(new)} image{'s' if len(new) > 1 else ''}"):
             there = engine_images.inspect(engine, new)
             for reference in new:
                 if "@" in reference and reference not in there:

@@ -28,11 +28,11 @@ class Part:
 
 
 PARTS = (
-    Part("unit", ("tests/unit",), 100),
-    Part("conformance", ("tests/conformance",), 10),
-    Part("integration", ("tests/integration",), 30),
-    Part("faults", ("tests/faults",), 15),
-    Part("pages", ("tests/pages",), 5),
+    Part("unit", ("tests/unit",), 900),
+    Part("conformance", ("tests/conformance",), 190),
+    Part("integration", ("tests/integration",), 310),
+    Part("faults", ("tests/faults",), 33),
+    Part("pages", ("tests/pages",), 8),
 )
 
 

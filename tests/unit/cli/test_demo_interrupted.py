@@ -11,7 +11,7 @@ import pytest
 JOB = """#!/bin/sh
 trap 'sleep 1; echo undone > "$(dirname "$0")/undone"; exit 1' TERM
 echo began
-while :; do sleep 0.05; done
+for _ in $(seq 400); do sleep 0.05; done
 """
 DEMO = """
 import signal, sys

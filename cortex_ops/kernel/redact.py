@@ -91,11 +91,3 @@ def encodings(raw: bytes) -> set[str]:
 def redact(text: str) -> str:
     """The text with every remembered value replaced."""
     return _pattern.sub(REDACTED, text) if _pattern is not None else text
-
-
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@", re.I)
-
-
-def redact_urls(text: str) -> str:
-    """Remove passwords from URLs of any scheme, whether or not the value is known."""
-    return _URL_PASSWORD.sub(rf"\g<head>{REDACTED}@", text)

@@ -10,8 +10,6 @@ from typing import Literal
 
 from cortex_ops.kernel.values import ImageLock, Placement, Value, Verdict
 
-State = Literal["begun", "migrated", "applied", "tested", "promoted", "rolled_back", "failed"]
-
 
 class Intent(Value):
     """What a run set out to do. `identity` is the hash of the bundle at its neutral placement."""

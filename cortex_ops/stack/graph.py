@@ -1,4 +1,4 @@
-"""Orders and cycles among calls. Pure."""
+"""Cycles among calls. Pure."""
 
 from __future__ import annotations
 
@@ -32,19 +32,3 @@ def cycle(edges: Mapping[str, Sequence[str]]) -> list[str]:
                 trail.pop()
                 on_trail.discard(node)
     return []
-
-
-def waves(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Groups in which each member calls only members of earlier groups. Requires that there is no cycle."""
-    left = {name: {c for c in called if c in edges} for name, called in edges.items()}
-    out: list[list[str]] = []
-    while left:
-        ready = sorted(name for name, called in left.items() if not called)
-        if not ready:
-            raise ValueError("the calls have a cycle")
-        out.append(ready)
-        for name in ready:
-            del left[name]
-        for called in left.values():
-            called.difference_update(ready)
-    return out

@@ -1,11 +1,10 @@
-"""What can be said of any store: a prefix, retries, a dry run, a log. Each wraps a store and is one."""
+"""What can be said of any store: a prefix, retries. Each wraps a store and is one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from cortex_ops.kernel.clock import SYSTEM, Clock
 from cortex_ops.kernel.store import Reader, StreamStore, TransientError, Writer
@@ -113,80 +112,3 @@ class Retrying(Wrapper):
 
     def open_reader(self, key: str) -> Reader:
         return self._try(lambda: self.inner.open_reader(key))
-
-
-class DryRun(Wrapper):
-    """Reads for real; says what it would write or remove, and does not."""
-
-    def __init__(self, inner: StreamStore, say: Say) -> None:
-        super().__init__(inner)
-        self.say = say
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        absent = self.inner.get(check_key(key)) is None
-        if absent:
-            self.say(f"would write {key}, {len(data)} bytes")
-        return absent
-
-    def delete(self, key: str) -> None:
-        if self.inner.get(check_key(key)) is not None:
-            self.say(f"would remove {key}")
-
-    def open_writer(self, key: str) -> Writer:
-        return _Counting(self, check_key(key))
-
-    def reap(self, prefix: str, *, say: Say = lambda _text: None) -> int:
-        return 0
-
-
-class _Counting:
-    """A writer that counts."""
-
-    def __init__(self, store: DryRun, key: str) -> None:
-        self.store, self.key, self.size = store, key, 0
-
-    def write(self, data: bytes) -> int:
-        self.size += len(data)
-        return len(data)
-
-    def commit(self) -> bool:
-        absent = self.key not in self.store.inner.list(self.key)
-        if absent:
-            self.store.say(f"would write {self.key}, {self.size} bytes")
-        return absent
-
-    def abort(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-
-class Logged(Wrapper):
-    """Says every call that changes something, and how it ended. Values are never shown."""
-
-    def __init__(self, inner: StreamStore, say: Say) -> None:
-        super().__init__(inner)
-        self.say = say
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        done = self.inner.put_if_absent(key, data)
-        self.say(f"wrote {key}, {len(data)} bytes" if done else f"{key} exists already; nothing was written")
-        return done
-
-    def delete(self, key: str) -> None:
-        self.inner.delete(key)
-        self.say(f"removed {key}")
-
-    def open_writer(self, key: str) -> Writer:
-        self.say(f"writing {key}")
-        return self.inner.open_writer(key)
-
-    def open_reader(self, key: str) -> Reader:
-        self.say(f"reading {key}")
-        return self.inner.open_reader(key)

@@ -159,10 +159,6 @@ def tolerate_roles(sql: str) -> str:
     return _CREATE_ROLE.sub(guarded, sql)
 
 
-def quote_ident(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def with_later(before: list[list[object]], after: list[list[object]]) -> tuple[Range, ...]:
     """Sequences move while they are dumped: the values they had before and after bound what a copy may hold."""
     later = {str(name): value for name, value in after}

@@ -21,7 +21,7 @@ from cortex_ops.store.local import LocalStore
 from cortex_ops.store.probe import probe
 from cortex_ops.store.s3 import S3Store
 from cortex_ops.store.s3_streams import S3Writer
-from cortex_ops.store.wrappers import Logged, Prefixed, Retrying
+from cortex_ops.store.wrappers import Prefixed, Retrying
 from tests.support.s3 import a_client, credentials, s3_server
 
 MIB = 1024 * 1024
@@ -41,7 +41,7 @@ def _bucket(endpoint: str) -> S3Store:
     return S3Store(client, name, endpoint=endpoint)
 
 
-KINDS = ("folder", "folder, prefixed", "folder, logged", "S3", "S3, retrying and prefixed")
+KINDS = ("folder", "folder, prefixed", "S3", "S3, retrying and prefixed")
 
 
 @pytest.fixture(params=KINDS)
@@ -49,7 +49,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, endpoint: str) -> Stre
     made: dict[str, Make] = {
         "folder": lambda: LocalStore(tmp_path / "store"),
         "folder, prefixed": lambda: Prefixed(LocalStore(tmp_path / "store"), "some/where"),
-        "folder, logged": lambda: Logged(LocalStore(tmp_path / "store"), lambda _text: None),
         "S3": lambda: _bucket(endpoint),
         "S3, retrying and prefixed": lambda: Retrying(Prefixed(_bucket(endpoint), "some/where")),
     }

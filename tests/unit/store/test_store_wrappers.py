@@ -13,7 +13,7 @@ from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.store import TransientError
 from cortex_ops.store.local import LocalStore
 from cortex_ops.store.locks import lease
-from cortex_ops.store.wrappers import DryRun, Logged, Retrying
+from cortex_ops.store.wrappers import Retrying
 
 
 class Flaky(LocalStore):
@@ -48,31 +48,6 @@ def test_a_failure_that_stays_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(TransientError):
         Retrying(flaky, clock=ManualClock()).get("a")
     assert len(flaky.errors) == 5
-
-
-def test_a_dry_run_says_what_it_would_do_and_changes_nothing(tmp_path: Path) -> None:
-    real = LocalStore(tmp_path)
-    real.put_if_absent("old", b"1")
-    said: list[str] = []
-    dry = DryRun(real, said.append)
-    assert dry.put_if_absent("new", b"22")
-    assert not dry.put_if_absent("old", b"22")
-    with dry.open_writer("big") as writer:
-        writer.write(b"333")
-        assert writer.commit()
-    dry.delete("old")
-    dry.delete("none")
-    assert said == ["would write new, 2 bytes", "would write big, 3 bytes", "would remove old"]
-    assert real.list("") == ["old"]
-
-
-def test_a_log_says_what_changed_and_never_a_value(tmp_path: Path) -> None:
-    said: list[str] = []
-    store = Logged(LocalStore(tmp_path), said.append)
-    store.put_if_absent("a", b"hidden-value")
-    store.put_if_absent("a", b"hidden-value")
-    store.delete("a")
-    assert said == ["wrote a, 12 bytes", "a exists already; nothing was written", "removed a"]
 
 
 _held: list[object] = []  # a context that nobody refers to is closed, and would release its lock

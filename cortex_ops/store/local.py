@@ -13,11 +13,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.files import no_space, sync_folder
+from cortex_ops.kernel.store import Reader, Writer
 from cortex_ops.store.keys import check_key, check_prefix
 
 PARTIAL = ".partial"
@@ -126,7 +125,7 @@ class LocalStore:
             folder = folder.parent
 
 
-class LocalWriter:
+class LocalWriter(Writer):
     """A locked hidden file that `commit` links to its name."""
 
     def __init__(self, path: Path, partial: Path) -> None:
@@ -170,16 +169,8 @@ class LocalWriter:
                 self._temporary.unlink()
             os.close(self._handle)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-
-class LocalReader:
+class LocalReader(Reader):
     """A file that is read to the length it had when it was opened."""
 
     def __init__(self, path: Path) -> None:
@@ -206,14 +197,6 @@ class LocalReader:
         if self._open:
             self._open = False
             os.close(self._handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def make_folder(folder: Path) -> None:

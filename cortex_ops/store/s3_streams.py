@@ -6,11 +6,11 @@ What a store does with whole objects is in `s3`.
 from __future__ import annotations
 
 import uuid
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from cortex_ops.adapters.s3 import AbsentError, TakenError, explain
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.store import Reader, Writer
 
 if TYPE_CHECKING:
     from cortex_ops.store.s3 import S3Store
@@ -24,7 +24,7 @@ def part_size(number: int) -> int:
     return (8 if number <= 1000 else 16 if number <= 4000 else 64) * MIB
 
 
-class S3Writer:
+class S3Writer(Writer):
     """Collects a part at a time; an object of one part is put whole, a bigger one is a multipart upload.
 
     `upload` makes even a small one a multipart upload: the probe asks whether those are exclusive, too.
@@ -94,16 +94,8 @@ class S3Writer:
         if upload:
             self.store.abort_upload(self.key, upload)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
-
-class S3Reader:
+class S3Reader(Reader):
     """Reads an object to its full length; a connection that breaks is continued where it ended."""
 
     _TRIES = 4
@@ -150,11 +142,3 @@ class S3Reader:
     def close(self) -> None:
         if self._body is not None:
             self._body.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -46,12 +46,16 @@ class SetState(Value):
         """For a person: what it is worth, how old its data is, how long it took to come back."""
         parts = [self.set_id, self.status]
         if self.data_time:
-            parts.append(f"data of {self.data_time}, {self.size / 1e6:.1f} MB, release {self.release}")
+            parts.append(f"data of {self.data_time}, {_amount(self.size)}, release r{self.release}")
         if self.proofs:
             parts.append(f"restored in {self.recovery_seconds:.1f} s")
         parts += [f"held: {self.held}"] if self.held else []
         parts += [self.problem] if self.problem else []
         return "  ".join(parts)
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
 class Hold(Value):

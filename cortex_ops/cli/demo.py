@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 
 from cortex_ops.kernel.errors import InterruptedByUser
 from cortex_ops.kernel.process import spawn
@@ -49,13 +50,21 @@ def _execute(job: str, env: str, project: str) -> int:
     home = os.environ.get("DAGSTER_HOME") or f"{project}/.dagster"
     argv = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", "-m", "cortex_ops.definitions"]
     argv += ["-j", job, "--tags", f'{{"dagster/partition": "{env}"}}']
-    with spawn(argv, cwd=project, env={"DAGSTER_HOME": home}) as child:
-        try:
-            return child.wait()
-        except (KeyboardInterrupt, InterruptedByUser):
-            child.send_signal(signal.SIGTERM)
-            child.wait()
-            return InterruptedByUser.exit_code
+    told: list[int] = []  # a handler that raised could do so while the process starts, and lose it
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda number, _frame: told.append(number)) for one in numbers}
+    try:
+        with spawn(argv, cwd=project, env={"DAGSTER_HOME": home}) as child:
+            while not told and child.poll() is None:
+                time.sleep(0.05)
+            if told:
+                child.send_signal(signal.SIGTERM)
+            while len(told) < 2 and child.poll() is None:
+                time.sleep(0.05)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return InterruptedByUser.exit_code if told else child.returncode
 
 
 def _summary(env: str) -> None:
@@ -81,7 +90,7 @@ def _summary(env: str) -> None:
         say(f"  {'tests':<16} {passed} of {len(verdict.cases)} passed in {verdict.seconds:.1f} s")
     for found in list_sets(w.store, env, load_trusted(w.settings))[:1]:
         say(f"  {'backup':<16} {found.line()}")
-    say(f"  {'page':<16} make ui")
+    say(f"  {'Dagster page':<16} make ui, then http://127.0.0.1:3000")
     say(f"  {'history':<16} .venv/bin/cortex-ops history -e {env}")
 
 

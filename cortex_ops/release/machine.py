@@ -230,7 +230,7 @@ class Releaser:
         ]
         wanted = next((r for r in candidates if r.seq == to), None) if to else next(iter(candidates), None)
         if wanted is None:
-            what = f"release {to}" if to else "an earlier promoted release"
+            what = f"release {to}" if to else "earlier promoted release"
             raise RefusedError(
                 f"{self.environment} has no {what} to go back to",
                 remedy=f"`cortex-ops history -e {self.environment}` lists what was promoted",

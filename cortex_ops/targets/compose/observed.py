@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from cortex_ops.adapters.engine import Engine
@@ -163,3 +164,15 @@ def doomed(seen: Seen, budget: int) -> str | None:
     if seen.health == "unhealthy":
         return f"{seen.service} is unhealthy: {seen.probe or 'its health check fails without a word'}"
     return None
+
+
+def given_up(said: str, containers: list[Seen]) -> tuple[str, Seen] | None:
+    """Why compose (`said`) no longer waits for a container that is not doomed to us, and which one. The engine calls
+    one that has crashed unhealthy until its next start, and compose takes its word."""
+    blamed = re.search(r"container (\S+) (?:is unhealthy|exited)", said)
+    seen = next((one for one in containers if blamed and one.name == blamed[1]), None)
+    if seen is None:
+        return None
+    if seen.restarts or seen.status != "running":
+        return f"{seen.service} crashes as it starts (restarts: {seen.restarts})", seen
+    return f"{seen.service} is unhealthy: {seen.probe or 'its health check fails without a word'}", seen

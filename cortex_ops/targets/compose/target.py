@@ -25,7 +25,7 @@ from cortex_ops.render.yaml_output import read_yaml
 from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_arguments
 from cortex_ops.targets.compose.expected import Expected, compare, expected
 from cortex_ops.targets.compose.lease import ComposeLease
-from cortex_ops.targets.compose.observed import Seen, doomed, image_env, look, look_at_project
+from cortex_ops.targets.compose.observed import Seen, doomed, given_up, image_env, look, look_at_project
 from cortex_ops.targets.protocol import JobResult, Live, Pruned
 
 LABEL = "org.cortex-ops."
@@ -309,7 +309,7 @@ class ComposeTarget:
     def _failure(self, reason: str, seen: Seen) -> OpsError:
         log = self._tail(seen.id, 25)
         details = [f"last lines of {seen.service}:", *(f"  {line}" for line in log)] if log else []
-        return OpsError(reason, details=details, remedy=f"`docker logs {seen.name}` shows more")
+        return OpsError(reason, details=details)  # no word of `docker logs`: a candidate that fails is removed
 
     def _late(self, project: str) -> DeadlineError:
         waiting = [s for s in look_at_project(self.engine, project) if not s.ready()]
@@ -328,11 +328,13 @@ class ComposeTarget:
             )
         if "no space left" in text:
             return OpsError(f"no space left on the engine's disk while starting {project}", remedy="free some space")
-        for seen in look_at_project(self.engine, project):
+        containers = look_at_project(self.engine, project)
+        for seen in containers:
             reason = doomed(seen, self.restart_budget)
             if reason and reason not in error.message:
                 return self._failure(reason, seen)
-        return error
+        found = given_up(text, containers)
+        return self._failure(*found) if found else error
 
     def run_job(
         self, placed: Placed, job: str, *, deadline: float, on_line: Callable[[str], None] | None = None

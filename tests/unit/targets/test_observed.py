@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cortex_ops.targets.compose.observed import Seen, doomed, seen_from
+from cortex_ops.targets.compose.observed import Seen, doomed, given_up, seen_from
 
 
 def report(status: str, health: dict[str, Any] | None = None, **state: Any) -> Seen:
@@ -55,6 +55,13 @@ def test_a_container_between_two_starts_is_neither_ready_nor_healthy() -> None:
 def test_a_container_that_crashes_too_often_is_reported_with_its_exit_code() -> None:
     seen = report("restarting", FAILED_TWICE, restarts=3, ExitCode=7)
     assert doomed(seen, budget=2) == "api-r1 keeps crashing (exit 7, 3 restarts)"
+
+
+def test_a_container_that_compose_gives_up_between_two_crashes_is_said_to_crash() -> None:
+    said = "dependency failed to start: container shop-r1-api-1 is unhealthy"
+    crashed = report("restarting", STOPPED_MONITOR, restarts=1)
+    assert given_up(said, [crashed]) == ("api-r1 crashes as it starts (restarts: 1)", crashed)
+    assert given_up("dependency failed to start: container shop-r1-web-1 is unhealthy", [crashed]) is None
 
 
 def test_a_container_without_a_health_check_is_ready_as_soon_as_it_runs() -> None:

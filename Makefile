@@ -28,7 +28,8 @@ demo: setup ## build, release, test, back up and prove it, then say where to loo
 	@$(BIN)/cortex-ops demo
 
 ui: setup ## the Dagster page
-	@$(BIN)/dagster dev -m cortex_ops.definitions
+	@echo "· starting the Dagster page: http://127.0.0.1:3000, or what \`Serving\` says below; Ctrl-C ends it"
+	@$(BIN)/python -W ignore -m dagster dev -m cortex_ops.definitions
 
 lint: .venv/.complete ## style, types, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

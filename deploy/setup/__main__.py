@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import time
+from pathlib import Path
 
 from deploy.setup import debian, tools
 from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
@@ -19,6 +21,7 @@ ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 def dagster_home() -> None:
     """Give Dagster its home in this checkout; without it, every run leaves a temporary one behind."""
     home = PROJECT / ".dagster"
+    set_aside_damaged(home)
     home.mkdir(exist_ok=True)
     shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
     env = PROJECT / ".env"
@@ -27,6 +30,18 @@ def dagster_home() -> None:
     partial = home / "env.partial"
     partial.write_text("\n".join([*lines, f"DAGSTER_HOME={home}"]) + "\n")
     partial.rename(env)
+
+
+def set_aside_damaged(home: Path) -> None:
+    """Dagster ends in a trace over a database of its own that is none. What is live is in the store, not there."""
+    for path in home.glob("**/*.db"):
+        with path.open("rb") as file:
+            begin = file.read(16)
+        if begin not in (b"", b"SQLite format 3\0"):
+            aside = home.with_name(f"{home.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+            home.rename(aside)
+            say(f"  {path.relative_to(home.parent)} is no database: Dagster begins anew, its old home is {aside}")
+            return
 
 
 def test_tools() -> None:

@@ -94,6 +94,14 @@ def test_doctor_says_what_is_wrong_with_each_thing(call: Call, project: Path) ->
     assert any(line.startswith("✗ engine: ") for line in wrong)
 
 
+def test_doctor_does_not_ask_for_secrets_of_an_environment_that_this_machine_does_not_serve(
+    call: Call, project: Path
+) -> None:
+    assert "✓ secrets of local: none are on this machine" in call("doctor").out
+    (project / "secrets").mkdir()
+    assert "✗ secrets of local: environment local lacks" in call("doctor").out
+
+
 def test_doctor_goes_on_when_the_state_folder_cannot_be_made(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEX_OPS_STATE", "/proc/nowhere/state")
     said = call("doctor")

@@ -94,7 +94,12 @@ def _as_recorded(env: str, live: Record, target: Target, drift: list[Change] | N
         )
     ]
     findings += [
-        HealthFinding(object=c.object, ok=False, message=c.line(), remedy="the next release repairs it")
+        HealthFinding(
+            object=c.object,
+            ok=False,
+            message=c.line().removeprefix(f"{c.object}: "),
+            remedy="the next release repairs it",
+        )
         for c in drift
     ] or [HealthFinding(object="drift", ok=True, message="every owned field is as rendered")]
     return findings

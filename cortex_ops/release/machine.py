@@ -94,6 +94,8 @@ class Releaser:
         with self._leased():
             self.settle(holding=True)
             live = self.history.live()
+            if live is None:
+                self._refuse_unrecorded()
             repair = self._drift(live) if live is not None else []
             same = live is not None and live.intent.identity == wanted.identity
             if live is not None and same and not repair:
@@ -108,6 +110,18 @@ class Releaser:
                 )
             self._refuse_breaking(live, wanted)
             return self._start(wanted, live, repair)
+
+    def _refuse_unrecorded(self) -> None:
+        """A release that nothing here recorded is somebody's all the same; a first one would take its place."""
+        runs = self.target.live().release
+        if runs:
+            self.target.lease.release()
+            raise RefusedError(
+                f"{self.environment} runs {runs} already, of which this store has no record: "
+                "it is of another checkout, or the store was lost",
+                remedy="use its store (CORTEX_OPS_STORE), give this stack another `name`, or remove what runs and "
+                f"keep its data: cortex-ops down -e {self.environment}",
+            )
 
     def _start(self, wanted: Wanted, live: Record | None, repair: list[Change]) -> Begun:
         serves = live.outcome.serves if live is not None and live.outcome else 0
@@ -354,10 +368,13 @@ class Releaser:
         serves = previous.outcome.serves if previous is not None and previous.outcome else 0
         self.progress.say(f"✗ r{intent.seq}: {cause.splitlines()[0] if cause else 'rolled back'}", style="red")
         with self._phase("rollback", f"rolling back to {f'r{serves}' if serves else 'nothing'}", timings):
+            before = self.history.placed(serves) if serves else None
+            tried = self.history.placed(intent.seq)
+            if before is not None and tried is not None:
+                self.target.restore(before, tried)
             live = self.target.live()
             ours = f"r{intent.returns_to or intent.seq}"
             if live.release == ours and ours != f"r{serves}":
-                before = self.history.placed(serves) if serves else None
                 if before is not None:
                     self.target.switch(before)
                 else:

@@ -101,6 +101,10 @@ class Target(Protocol):
         """Bring up what outlives releases (stores, proxy), healthy, repairing drifted ones."""
         ...
 
+    def restore(self, before: Placed, tried: Placed) -> None:
+        """Bring what outlives releases back to how `before` renders it, after `tried` may have changed it."""
+        ...
+
     def apply(self, placed: Placed) -> None:
         """Start the candidate beside what runs and wait until it is ready; fail fast with the reasons."""
         ...

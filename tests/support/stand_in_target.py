@@ -31,6 +31,7 @@ class World:
     broken: set[int] = field(default_factory=set)
     live: Live = field(default_factory=Live)
     stores: bool = False
+    shared: str = ""  # whose rendering stores and proxy are of
     holder: str = ""
     alive: set[str] = field(default_factory=set)
     jobs: list[str] = field(default_factory=list)
@@ -107,9 +108,15 @@ class StandInTarget:
         self.call("deliver_secrets")
 
     def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
+        self.world.shared = "half"
         self.call("prepare")
         self.world.stores = True
+        self.world.shared = placed.identity
         self.world.changes = []
+
+    def restore(self, before: Placed, tried: Placed) -> None:
+        self.call("restore")
+        self.world.shared = before.identity
 
     def apply(self, placed: Placed) -> None:
         self.world.running[placed.placement.seq] = placed  # it may be half there when we die

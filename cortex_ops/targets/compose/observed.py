@@ -173,6 +173,8 @@ def given_up(said: str, containers: list[Seen]) -> tuple[str, Seen] | None:
     seen = next((one for one in containers if blamed and one.name == blamed[1]), None)
     if seen is None:
         return None
-    if seen.restarts or seen.status != "running":
-        return f"{seen.service} crashes as it starts (restarts: {seen.restarts})", seen
+    if seen.restarts:
+        return f"{seen.service} keeps crashing ({seen.restarts} restarts)", seen
+    if seen.status != "running":
+        return f"{seen.service} {seen.status} with code {seen.exit_code}", seen
     return f"{seen.service} is unhealthy: {seen.probe or 'its health check fails without a word'}", seen

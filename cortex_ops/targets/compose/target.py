@@ -250,6 +250,14 @@ class ComposeTarget:
                 self._up(placed, part, "--force-recreate", "--no-deps", *sorted(drifted))
             self._up(placed, part)
 
+    def restore(self, before: Placed, tried: Placed) -> None:
+        def shared(placed: Placed) -> dict[str, str]:
+            files = placed.bundle.files.items()
+            return {name: text for name, text in files if name.startswith(("stores/", "edge/"))}
+
+        if shared(before) != shared(tried):
+            self.prepare(before)
+
     def _own_data(self, placed: Placed) -> None:
         """Make the stores' data folders belong to the users that the stores run as (empty volumes are root's)."""
         self._compose(placed, "stores", "create", "--no-recreate", what="creating the stores", deadline=120)

@@ -178,6 +178,21 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         assert project.containers(release="r1") == []
 
 
+def test_a_release_whose_port_is_taken_leaves_the_old_one_serving_on_its_own(tiny: Tiny) -> None:
+    live_answer(tiny, "before port")
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = str(holder.getsockname()[1])
+        tiny.stack({"environments": {"local": {"ports": {"api": taken}}}})
+        try:
+            with pytest.raises(OpsError, match=f"port {taken} of 127.0.0.1 is already taken"):
+                tiny.release()
+        finally:
+            tiny.stack({"environments": {"local": {"ports": None}}})
+    assert tiny.get() == "before port"
+
+
 def test_a_rollback_is_one_switch_while_the_old_release_still_runs(tiny: Tiny) -> None:
     live_answer(tiny, "older")
     live_answer(tiny, "newer")

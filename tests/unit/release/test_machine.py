@@ -120,6 +120,7 @@ def test_a_rollout_undoes_its_own_failure_before_it_raises(bench: Bench, step: s
     with pytest.raises(OpsError, match=step):
         bench.release("two", fail=step)
     assert bench.serving() == "one" and sorted(bench.world.running) == [1] and bench.world.holder == ""
+    assert bench.world.shared == "one", "stores and proxy are as the live release renders them"
     assert bench.history.record(2).state() == "rolled_back"
 
 
@@ -136,6 +137,17 @@ def test_a_breaking_migration_is_refused_before_anything_changes(bench: Bench) -
     with pytest.raises(RefusedError, match="0002 is declared breaking"):
         bench.drive(bench.process(), wanted("two", head=2, breaking=2))
     assert bench.history.sequences() == [1] and bench.world.holder == ""
+
+
+def test_what_runs_without_a_record_is_not_replaced_by_a_first_release(bench: Bench) -> None:
+    bench.release("one")
+    elsewhere = Bench()
+    elsewhere.world = bench.world
+    with pytest.raises(RefusedError, match="runs r1 already, of which this store has no record"):
+        elsewhere.release("two")
+    assert bench.serving() == "one" and sorted(bench.world.running) == [1] and bench.world.holder == ""
+    bench.release("three")
+    assert bench.serving() == "three"
 
 
 def test_drift_is_corrected_or_refused_by_policy(bench: Bench) -> None:
@@ -207,7 +219,7 @@ def test_killed_at_any_call_the_next_run_settles_and_either_the_old_or_the_new_s
         live = bench.history.live()
         assert live is not None and live.outcome is not None, moment
         assert bench.world.live.release == f"r{live.outcome.serves}", moment
-        assert bench.serving() == live.intent.identity, moment
+        assert bench.serving() == bench.world.shared == live.intent.identity, moment
         assert survivor.settle() == []
         bench.release("three")
         assert bench.serving() == "three" and bench.world.holder == "", moment

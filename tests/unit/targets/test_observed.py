@@ -60,7 +60,7 @@ def test_a_container_that_crashes_too_often_is_reported_with_its_exit_code() -> 
 def test_a_container_that_compose_gives_up_between_two_crashes_is_said_to_crash() -> None:
     said = "dependency failed to start: container shop-r1-api-1 is unhealthy"
     crashed = report("restarting", STOPPED_MONITOR, restarts=1)
-    assert given_up(said, [crashed]) == ("api-r1 crashes as it starts (restarts: 1)", crashed)
+    assert given_up(said, [crashed]) == ("api-r1 keeps crashing (1 restarts)", crashed)
     assert given_up("dependency failed to start: container shop-r1-web-1 is unhealthy", [crashed]) is None
 
 

@@ -113,7 +113,7 @@ class Service(Model):
     replicas: int = Field(1, ge=1, le=MAX_REPLICAS)
     scale: Scale | None = Field(None, description="Autoscaling where the target has it.")
     route: Route | None = Field(None, description="Published through the proxy.")
-    handover: Literal["overlap", "paused", "stop_start"] = Field(
+    handover: Literal["overlap", "paused"] = Field(
         "overlap", description="`paused`: takes live work only once its release is the live one."
     )
     migrations: Migration | None = None

@@ -65,7 +65,7 @@ def edge_document(inputs: RenderInputs) -> dict[str, Any]:
                         f"printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' | socat -t 2 - TCP:127.0.0.1:{CONTROL_PORT}"
                         " | grep -q 200",
                     ],
-                    "interval": "5s",
+                    "interval": "10s",
                     "timeout": "3s",
                     "retries": 3,
                     "start_period": "20s",

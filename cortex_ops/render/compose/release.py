@@ -118,7 +118,7 @@ def _service(inputs: RenderInputs, placement: Placement, name: str, service: Ser
     if service.probes.command:
         out["healthcheck"] = {
             "test": ["CMD", *service.probes.command],
-            "interval": "5s",
+            "interval": "10s",
             "timeout": "5s",
             "retries": 3,
             "start_period": "60s",

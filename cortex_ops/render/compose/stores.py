@@ -34,7 +34,7 @@ def stores_document(inputs: RenderInputs) -> dict[str, Any]:
             ],
             "healthcheck": {
                 "test": kind["health"],
-                "interval": "5s",
+                "interval": "10s",
                 "timeout": "3s",
                 "retries": 3,
                 "start_period": "60s",

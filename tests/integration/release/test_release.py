@@ -189,7 +189,7 @@ def test_a_release_whose_port_is_taken_leaves_the_old_one_serving_on_its_own(tin
             with pytest.raises(OpsError, match=f"port {taken} of 127.0.0.1 is already taken"):
                 tiny.release()
         finally:
-            tiny.stack({"environments": {"local": {"ports": None}}})
+            tiny.stack({"environments": {"local": {"ports": {"api": str(tiny.port)}}}})
     assert tiny.get() == "before port"
 
 

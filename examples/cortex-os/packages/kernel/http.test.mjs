@@ -69,7 +69,8 @@ test('draining finishes what is in flight, tells kept-alive clients, then accept
   const drained = server.drain({ lingerMs: 100 });
   assert.deepEqual(await get('/quick'), { status: 200, connection: 'close' });
   await new Promise((resolve) => setTimeout(resolve, 150));
-  await assert.rejects(get('/quick'), /ECONNREFUSED/);
+  // Reset, not refused: on a busy machine the connection may be asked for just before the port is closed.
+  await assert.rejects(get('/quick'), /ECONNREFUSED|ECONNRESET/);
   slow();
   assert.deepEqual(await inFlight, { status: 200, connection: 'close' });
   await drained;

@@ -8,7 +8,13 @@ import { workLoops } from './work.mjs';
 const log = createLogger({ service: 'test', write: () => {} });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function start({ scopes, waiting, handle = async () => {} }) {
+const until = async (condition) => {
+  for (let i = 0; i < 1000 && !condition(); i += 1) await pause(5);
+  assert.ok(condition());
+};
+
+/** `arriving` is called just before a message comes in. */
+function start({ scopes, waiting, handle = async () => {}, arriving = () => {} }) {
   const state = { scopes, asked: [], fate: [], consumers: [] };
   const message = (scope) => ({
     subject: `tasks.${scope}.acme`, headers: undefined, info: { deliveryCount: 1 }, json: () => ({ scope }),
@@ -20,7 +26,9 @@ function start({ scopes, waiting, handle = async () => {} }) {
       const scope = durable.replace('agents-', '');
       state.asked.push(scope);
       await pause(20);
-      return waiting.has(scope) && waiting.delete(scope) ? message(scope) : null;
+      if (!waiting.delete(scope)) return null;
+      arriving(state);
+      return message(scope);
     } }) } },
   });
   const work = workLoops({ prefix: 'tasks', stream: 'TASKS', taker: 'agents', release: 'r2', live: { scopes: () => state.scopes }, loops: 1, handle, streams, lost: () => {}, log });
@@ -29,7 +37,7 @@ function start({ scopes, waiting, handle = async () => {} }) {
 
 test('a candidate takes its own scope and never asks for live work', async () => {
   const { state, work } = start({ scopes: ['r2'], waiting: new Set(['r2', 'live']) });
-  await pause(80);
+  await until(() => state.asked.length > 3);
   await work.stop();
   assert.deepEqual(state.fate, ['ack r2']);
   assert.ok(!state.asked.includes('live'));
@@ -38,35 +46,34 @@ test('a candidate takes its own scope and never asks for live work', async () =>
 
 test('once live a release takes live work too, and its consumer stays', async () => {
   const { state, work } = start({ scopes: ['r2', 'live'], waiting: new Set(['live']) });
-  await pause(80);
+  await until(() => state.fate.length > 0);
   await work.stop();
   assert.deepEqual(state.fate, ['ack live']);
   assert.equal(state.consumers.find(({ durable_name }) => durable_name === 'agents-live').inactive_threshold, undefined);
 });
 
 test('a message that arrives after the release stopped being live is given back at once', async () => {
-  const { state, work } = start({ scopes: ['r2', 'live'], waiting: new Set(['live']) });
-  await pause(5);
-  state.scopes = ['r2'];
-  await pause(60);
+  const { state, work } = start({ scopes: ['r2', 'live'], waiting: new Set(['live']), arriving: (at) => { at.scopes = ['r2']; } });
+  await until(() => state.fate.length > 0);
   await work.stop();
   assert.deepEqual(state.fate, ['back live']);
 });
 
 test('work that fails is given back, and stopping waits for what is in hand', async () => {
   const failed = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: async () => { throw new Error('no'); } });
-  await pause(60);
+  await until(() => failed.state.fate.length > 0);
   await failed.work.stop();
   assert.deepEqual(failed.state.fate, ['back r2']);
-  const slow = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: () => pause(150) });
-  await pause(60);
+  let begun = false;
+  const slow = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: () => { begun = true; return pause(150); } });
+  await until(() => begun);
   await slow.work.stop();
   assert.deepEqual(slow.state.fate, ['ack r2']);
 });
 
 test('a message that makes no sense is dropped: trying it again would never end', async () => {
   const { state, work } = start({ scopes: ['r2'], waiting: new Set(['r2']), handle: async () => { throw new Problem(400, 'bad_order', 'this is no order'); } });
-  await pause(60);
+  await until(() => state.fate.length > 0);
   await work.stop();
   assert.deepEqual(state.fate, ['dropped r2']);
 });

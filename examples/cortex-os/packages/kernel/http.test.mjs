@@ -60,7 +60,7 @@ test('draining finishes what is in flight, tells kept-alive clients, then accept
   ] });
   const port = await server.listen(0, '127.0.0.1');
   const agent = new Agent({ keepAlive: true });
-  const get = (path) => new Promise((resolve, reject) => request({ port, path, agent }, (answer) => {
+  const get = (path) => new Promise((resolve, reject) => request({ host: '127.0.0.1', port, path, agent }, (answer) => {
     answer.resume().on('end', () => resolve({ status: answer.statusCode, connection: answer.headers.connection }));
   }).on('error', reject).end());
   assert.equal((await get('/quick')).connection, 'keep-alive');

@@ -29,7 +29,7 @@ class Part:
 
 PARTS = (
     Part("unit", ("tests/unit",), 900),
-    Part("conformance", ("tests/conformance",), 190),
+    Part("conformance", ("tests/conformance",), 165),
     Part("integration", ("tests/integration",), 310),
     Part("faults", ("tests/faults",), 33),
     Part("pages", ("tests/pages",), 8),

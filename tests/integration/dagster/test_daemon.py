@@ -89,6 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("daemon") / "site")
     site.promoted("local", 1)
     site.steps.script(fail={"health": "it does not answer"})
+    site.ask(RUNS)  # makes Dagster's tables: two processes that make them at once may both fail
     log = (site.root / "daemon.log").open("w")
     daemon = subprocess.Popen(
         [sys.executable, "-m", "dagster._daemon", "run", "-m", MODULE],

@@ -165,10 +165,10 @@ class BareEngine:
         return stopped
 
     def _mounts(self) -> list[str]:
-        """Everything mounted below our folders, in the order in which it was."""
+        """Everything mounted below our folders, in the order in which it was. A folder may be a person's own disk."""
         try:
             lines = Path("/proc/self/mounts").read_text().splitlines()
         except OSError:
             return []
         points = [line.split()[1] for line in lines]
-        return [p for p in points if any(Path(p).is_relative_to(f) for f in (self.home, self.runtime))]
+        return [p for p in points if any(f in Path(p).parents for f in (self.home, self.runtime))]

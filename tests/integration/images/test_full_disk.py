@@ -84,7 +84,7 @@ def test_an_engine_whose_disk_fills_says_so_and_builds_again_once_there_is_room(
 @contextmanager
 def private_engine(home: Path) -> Iterator[BareEngine]:
     runtime = Path(f"/run/cortex-ops-test-{os.getpid()}-full")
-    engine = BareEngine(cache_folder(), home=home, runtime=runtime, isolated=True)
+    engine = BareEngine(cache_folder(), home=home, runtime=runtime)
     try:
         engine.start()
         yield engine

@@ -202,7 +202,7 @@ class Tiny:
         if mark.is_file():
             names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
             mine = [n for n in names if n.startswith("cortex-ops/") and n.endswith(f"-{mark.read_text()}")]
-            docker("image", "rm", *mine, check=False)
+            docker("image", "rm", *mine, check=False, deadline=60 + 10 * len(mine))  # seconds each on a full store
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> None:

@@ -353,7 +353,9 @@ class Releaser:
         else:
             cause = "the run was told to end"
         try:
-            self._roll_back(intent, cause, timings)
+            # An outcome that is written stands, and what it says must stay true: a signal may come right after it.
+            if self.history.record(intent.seq).outcome is None:
+                self._roll_back(intent, cause, timings)
         except Exception as second:
             self.progress.say(
                 f"undoing r{intent.seq} failed too: {second}; the next run, or `cortex-ops settle "

@@ -2,7 +2,7 @@
 
 It keeps the same promises that the conformance suite asks of the real ones (idempotent removal, a switch that
 reads back). `die_at` makes the n-th call, and every later one of that process, end as if the process was
-killed.
+killed; `told_at` makes the n-th one alone raise, as a signal does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ KNOWN_JOBS = {"integration-tests", "migrate", "cortex-os-migrate"}
 
 class Killed(BaseException):
     """The process is gone: nothing of it runs any more."""
+
+
+class Told(BaseException):
+    """The process was told to end: it goes on to undo what it began."""
 
 
 @dataclass
@@ -72,10 +76,11 @@ class StandInLease:
 
 
 class StandInTarget:
-    def __init__(self, world: World, *, die_at: int = 0, fail: str = "") -> None:
+    def __init__(self, world: World, *, die_at: int = 0, told_at: int = 0, fail: str = "") -> None:
         self.world = world
         self.calls: list[str] = []
         self.die_at = die_at
+        self.told_at = told_at
         self.fail = fail
         self.lease = StandInLease(self)
 
@@ -83,6 +88,8 @@ class StandInTarget:
         self.calls.append(name)
         if self.die_at and len(self.calls) >= self.die_at:
             raise Killed(name)
+        if len(self.calls) == self.told_at:
+            raise Told(name)
         if self.fail == name:
             raise OpsError(f"{name} failed")
 

@@ -9,7 +9,7 @@ from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.values import Change, Verdict
 from cortex_ops.release.history import History
 from cortex_ops.release.machine import Releaser, Wanted
-from tests.support.stand_in_target import Killed, MemoryStore, StandInTarget, World, a_lock, a_placed
+from tests.support.stand_in_target import Killed, MemoryStore, StandInTarget, Told, World, a_lock, a_placed
 
 PASSED = Verdict(passed=True, subject="x")
 REJECTED = Verdict(passed=False, cause="the api answers 500")
@@ -39,9 +39,9 @@ class Bench:
         self.history = History(self.store, "local")
         self.count = 0
 
-    def process(self, *, die_at: int = 0, fail: str = "", drift: str = "correct") -> Releaser:
+    def process(self, *, die_at: int = 0, told_at: int = 0, fail: str = "", drift: str = "correct") -> Releaser:
         self.count += 1
-        self.target = StandInTarget(self.world, die_at=die_at, fail=fail)
+        self.target = StandInTarget(self.world, die_at=die_at, told_at=told_at, fail=fail)
         run = f"run{self.count}"
         return Releaser(
             "local",
@@ -224,6 +224,24 @@ def test_killed_at_any_call_the_next_run_settles_and_either_the_old_or_the_new_s
         bench.release("three")
         assert bench.serving() == "three" and bench.world.holder == "", moment
         assert len(bench.world.running) <= 2, moment
+
+
+@pytest.mark.parametrize("verdict", [PASSED, REJECTED], ids=["promoted", "rejected"])
+def test_told_to_end_at_any_call_what_is_recorded_is_what_serves(verdict: Verdict) -> None:
+    total = count_calls(verdict)
+    for moment in range(1, total + 1):
+        bench = Bench()
+        bench.release("one")
+        victim = bench.process(told_at=moment)
+        with pytest.raises(Told):
+            bench.drive(victim, wanted("two", migrations=("migrate",)), verdict)
+        victim.interrupt()
+        assert not bench.history.unfinished(), moment
+        live = bench.history.live()
+        assert live is not None and live.outcome is not None, moment
+        assert bench.world.live.release == f"r{live.outcome.serves}", moment
+        assert bench.serving() == bench.world.shared == live.intent.identity, moment
+        assert bench.world.holder == "", moment
 
 
 def test_a_first_release_killed_at_any_call_leaves_no_hand_work(bench: Bench) -> None:

@@ -54,8 +54,10 @@ def test_told_to_end_when(tiny: Tiny, boundary: str) -> None:
     with start(tiny) as victim:
         assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
         victim.strike(signal.SIGTERM)
-        assert victim.end() != 0
+        code = victim.end()
     found = scene.right_after(victim, told=True)
+    # After its last step a run may be over before the signal reaches it; then it has done all it was for.
+    assert code != 0 or (boundary == "the switch is done" and found.state == "promoted")
     if boundary not in DECIDED:
         assert tiny.get() == scene.old, "a run that is told to end undoes what it began"
     scene.next_run(victim, found)

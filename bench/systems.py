@@ -7,7 +7,9 @@ import secrets
 import subprocess
 from pathlib import Path
 
-GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+# No housekeeping: it would go on in the background while the tree is measured, and while it is removed.
+GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "maintenance.auto=false"]
+GIT += ["-c", "gc.auto=0"]
 
 
 def many_services(count: int) -> str:

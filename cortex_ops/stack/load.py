@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cortex_ops.kernel.collector import collector_paused
 from cortex_ops.stack.checks import check
 from cortex_ops.stack.located import Key, Located, Problem, StackError, dotted, locate, read
 from cortex_ops.stack.partial import near, repaired
@@ -20,6 +21,7 @@ def load_stack(path: Path) -> Stack:
     return load_stack_text(read(path), path)
 
 
+@collector_paused()
 def load_stack_text(text: str, path: Path) -> Stack:
     """The same for a text that was recorded earlier; `path` names it in errors."""
     located = locate(text, str(path))

@@ -21,7 +21,7 @@ def alone(folder: Path, deadline: float = 2400.0) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".setup.lock"
     with path.open("a+") as file:
-        end, told = time.monotonic() + deadline, False
+        end, refused = time.monotonic() + deadline, 0
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,9 +30,9 @@ def alone(folder: Path, deadline: float = 2400.0) -> Iterator[None]:
                 holder = path.read_text().strip() or "another one"
                 if time.monotonic() > end:
                     raise SetupError(f"the set-up of {holder} has not ended for {deadline:g} s", "end it") from None
-                if not told:
+                refused += 1
+                if refused == 2:  # at the first refusal the holder may not have written its name yet
                     say(f"  waiting for the set-up of {holder}")
-                    told = True
                 time.sleep(0.2)
         file.truncate(0)
         file.write(f"{PROJECT} (pid {os.getpid()})")

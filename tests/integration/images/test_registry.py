@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -223,11 +224,10 @@ def watched(root: Path) -> Iterator[Seen]:
                         continue
                     seen.commands.add(raw.replace(b"\0", b" ").decode(errors="replace"))
             for folder in Path("/tmp").glob("cortex-ops-*"):
-                for path in folder.rglob("*"):
-                    try:
-                        seen.files[f"{path}"] = seen.files.get(f"{path}", b"") + path.read_bytes()
-                    except OSError:
-                        continue
+                for where, _, names in os.walk(folder):  # which passes over a folder that is removed meanwhile
+                    for path in (Path(where, name) for name in names):
+                        with contextlib.suppress(OSError):
+                            seen.files[f"{path}"] = seen.files.get(f"{path}", b"") + path.read_bytes()
             end.wait(0.02)
 
     thread = threading.Thread(target=look)

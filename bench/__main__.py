@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import pkgutil
 import sys
 from datetime import UTC, datetime
@@ -54,6 +55,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a machine in use has compiled what it runs every day
     chosen = [(module, case) for module, case in all_cases() if not args.names or module in args.names]
     if not chosen:
         print(f"no such case; there are {', '.join(sorted({m for m, _ in all_cases()}))}", file=sys.stderr)

@@ -13,11 +13,12 @@ import dagster as dg
 from cortex_ops import pipeline
 from cortex_ops.defs import backups, images, jobs, release
 from cortex_ops.defs.console import keep_terminal, speak_plainly
-from cortex_ops.defs.event_log import flush_rarely
+from cortex_ops.defs.event_log import executing_one_run
 from cortex_ops.defs.executor import supervised_executor
 from cortex_ops.defs.schedules import schedules
 from cortex_ops.defs.seam import Seam, Steps, WireFor, wiring_of
 from cortex_ops.defs.sensors import sensors
+from cortex_ops.kernel.collector import collect_rarely
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.stack.environments import deployed
@@ -69,7 +70,8 @@ def load(*, serving: bool) -> dg.Definitions:
     located errors and exit code 2; a page that is served loads all the same, and shows them."""
     keep_terminal()
     if not serving:
-        flush_rarely()
+        executing_one_run()
+        collect_rarely()
     try:
         return build_definitions()
     except OpsError as error:

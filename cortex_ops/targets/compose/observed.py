@@ -59,15 +59,23 @@ def _look(engine: Engine, labels: list[str]) -> list[Seen]:
     return sorted(found, key=lambda seen: seen.name)
 
 
-def image_env(engine: Engine, image_id: str) -> dict[str, str]:
-    """The environment that an image itself sets."""
+def has_image(engine: Engine, reference: str) -> bool:
+    """Asked of the engine each time; what an image says of itself is remembered for `image_env`."""
     from docker.errors import NotFound
 
     try:
-        config = engine.guard(engine.client.api.inspect_image, image_id).get("Config") or {}
+        document = engine.guard(engine.client.api.inspect_image, reference)
     except NotFound:
+        return False
+    engine.image_env[document["Id"]] = _env((document.get("Config") or {}).get("Env"))
+    return True
+
+
+def image_env(engine: Engine, image_id: str) -> dict[str, str]:
+    """The environment that an image itself sets; an id is its content, so one answer is enough."""
+    if image_id not in engine.image_env and not has_image(engine, image_id):
         return {}
-    return _env(config.get("Env"))
+    return engine.image_env[image_id]
 
 
 def _env(items: list[str] | None) -> dict[str, str]:

@@ -25,7 +25,7 @@ from cortex_ops.render.yaml_output import read_yaml
 from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_arguments
 from cortex_ops.targets.compose.expected import Expected, compare, expected
 from cortex_ops.targets.compose.lease import ComposeLease
-from cortex_ops.targets.compose.observed import Seen, doomed, given_up, image_env, look, look_at_project
+from cortex_ops.targets.compose.observed import Seen, doomed, given_up, has_image, image_env, look, look_at_project
 from cortex_ops.targets.protocol import JobResult, Live, Pruned
 
 LABEL = "org.cortex-ops."
@@ -104,18 +104,9 @@ class ComposeTarget:
                 out.append(
                     f"{name}: its image is only in engine {ref.engine_id}, this is {self.engine.id}; build here"
                 )
-            elif not ref.repository and not self._has_image(ref.reference()):
+            elif not ref.repository and not has_image(self.engine, ref.reference()):
                 out.append(f"{name}: image {ref.reference()} is not in the engine any more; build again")
         return out
-
-    def _has_image(self, reference: str) -> bool:
-        from docker.errors import NotFound
-
-        try:
-            self.engine.guard(self.engine.client.api.inspect_image, reference)
-        except NotFound:
-            return False
-        return True
 
     def live(self) -> Live:
         """Read from the proxy itself by a one-shot container; empty when there is no proxy."""
@@ -143,7 +134,6 @@ class ComposeTarget:
         keys = {w.service for w in want}
         for stray in (s for s in have if s.service not in keys and s.labels.get(LABEL + "role") != "job"):
             changes.append(Change(object=stray.name, field="container", expected="absent", found=stray.status))
-        environments: dict[str, dict[str, str]] = {}
         for w in want:
             mine = [s for s in have if s.service == w.service]
             if len(mine) != w.replicas:
@@ -152,9 +142,7 @@ class ComposeTarget:
                 if not s.ready():
                     state = f"{s.status} {s.health}".strip()
                     changes.append(Change(object=s.name, field="state", expected="running and healthy", found=state))
-                if s.image_id not in environments:
-                    environments[s.image_id] = image_env(self.engine, s.image_id)
-                changes += compare(s.name, w.fields, s.fields, environments[s.image_id])
+                changes += compare(s.name, w.fields, s.fields, image_env(self.engine, s.image_id))
         return changes
 
     def present(self, seq: int) -> bool:
@@ -273,7 +261,7 @@ class ComposeTarget:
 
     def _pull(self, placed: Placed) -> None:
         away = {n: r.reference() for n, r in placed.lock.images.items() if r.repository}
-        missing = {name: reference for name, reference in away.items() if not self._has_image(reference)}
+        missing = {name: reference for name, reference in away.items() if not has_image(self.engine, reference)}
         if not missing:
             return
         with registry.logged_in(self.engine):

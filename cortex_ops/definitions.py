@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from cortex_ops import pipeline
 from cortex_ops.defs import backups, images, jobs, release
@@ -20,6 +21,7 @@ from cortex_ops.defs.seam import Seam, Steps, WireFor, wiring_of
 from cortex_ops.defs.sensors import sensors
 from cortex_ops.kernel.collector import collect_rarely
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.interrupts import never_miss
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.stack.environments import deployed
 from cortex_ops.stack.load import load_stack
@@ -72,6 +74,7 @@ def load(*, serving: bool) -> dg.Definitions:
     if not serving:
         executing_one_run()
         collect_rarely()
+        never_miss(DagsterExecutionInterruptedError)
     try:
         return build_definitions()
     except OpsError as error:

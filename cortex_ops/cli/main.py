@@ -7,11 +7,11 @@ import importlib
 import io
 import os
 import select
-import signal
 import sys
 import traceback
 
-from cortex_ops.kernel.errors import InterruptedByUser, OpsError
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.interrupts import end_on_sigterm
 from cortex_ops.kernel.redact import redact
 
 GROUPS = ("stack", "images", "secrets", "releases", "care", "backups", "demo")
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a console of few characters is no reason to fail
     args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _terminated)
+    end_on_sigterm()
     try:
         code = int(args.run(args))
         sys.stdout.flush()
@@ -63,10 +63,6 @@ def _reader_left() -> bool:
     output = select.poll()
     output.register(1, select.POLLOUT)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
-
-
-def _terminated(_number: int, _frame: object) -> None:
-    raise InterruptedByUser("told to end by SIGTERM")
 
 
 def _defect(error: Exception) -> int:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from cortex_ops.adapters.engine import Engine
 from cortex_ops.backup import BackupContext, run_backup
 from cortex_ops.backup.drill import run_drill
 from cortex_ops.kernel.clock import SYSTEM
-from cortex_ops.kernel.errors import InterruptedByUser, OpsError
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.interrupts import end_on_sigterm
 from cortex_ops.kernel.process import RUN_VARIABLE
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.values import ImageLock
@@ -24,13 +24,9 @@ from tests.support.engine import ROOT
 from tests.support.postgres import sample_settings
 
 
-def _terminated(_number: int, _frame: object) -> None:
-    raise InterruptedByUser("told to end by SIGTERM")
-
-
 def main(task: str, folder: str, name: str, run_id: str) -> int:
     os.environ[RUN_VARIABLE] = run_id
-    signal.signal(signal.SIGTERM, _terminated)
+    end_on_sigterm()
     settings = sample_settings(Path(folder))
     ctx = BackupContext(
         settings=settings,

@@ -14,9 +14,10 @@ echo began
 for _ in $(seq 400); do sleep 0.05; done
 """
 DEMO = """
-import signal, sys
-from cortex_ops.cli import demo, main
-signal.signal(signal.SIGTERM, main._terminated)
+import sys
+from cortex_ops.cli import demo
+from cortex_ops.kernel.interrupts import end_on_sigterm
+end_on_sigterm()
 sys.executable = sys.argv[1]
 sys.exit(demo._execute("release", "local", "."))
 """

@@ -301,6 +301,8 @@ def apply_secrets(w: Wiring, env: str) -> list[str]:
 
 def _renderer_for_hand(w: Wiring, env: str) -> Renderer:
     """Of this run's images, of those that are live, or else of newly built or promoted ones."""
+    from cortex_ops.secrets.delivery import deliveries
+
     built = w.store.get(f"runs/{w.run_id}/inputs.json") is not None
     live = w.history(env).live()
     if not built and live is not None:
@@ -310,6 +312,7 @@ def _renderer_for_hand(w: Wiring, env: str) -> Renderer:
         )
         return Renderer(w, env, inputs)
     if not built:
+        deliveries(w.stack, w.environment(env), w.settings)  # a missing secret is said before the minutes of a build
         build(w, env)
     return Renderer(w, env, _inputs(w))
 

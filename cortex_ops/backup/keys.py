@@ -206,6 +206,9 @@ def _lines(path: Path, purpose: str) -> list[tuple[int, str]]:
     try:
         text = path.read_text()
     except OSError as error:
-        raise InputError(f"{path} cannot be read, and is needed to {purpose}: {error.strerror}") from None
+        raise InputError(
+            f"{path} cannot be read, and is needed to {purpose}: {error.strerror}",
+            remedy="put the file there, or set CORTEX_OPS_KEYS to the folder that holds it",
+        ) from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     return [(number, line) for number, line in lines if line and not line.startswith("#")]

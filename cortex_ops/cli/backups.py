@@ -20,10 +20,9 @@ def run_list(args: argparse.Namespace) -> int:
 
     w = wire()
     w.environment(args.environment)
-    sets = list_sets(w.store, args.environment, load_trusted(w.settings))
-    if not sets:
+    if not w.store.list(f"backups/{args.environment}/"):  # nobody has made keys before the first
         print(f"{args.environment} has no backups")
         return 0
-    for one in sets:
+    for one in list_sets(w.store, args.environment, load_trusted(w.settings)):
         print(one.line())
     return 0

@@ -101,6 +101,7 @@ def _is_stand_in(w, name: str) -> bool:  # type: ignore[no-untyped-def]
 
 def run_down(args: argparse.Namespace) -> int:
     from cortex_ops.images import retention
+    from cortex_ops.kernel.clock import iso
     from cortex_ops.kernel.errors import OpsError
     from cortex_ops.targets.compose.teardown import remove_environment
     from cortex_ops.wiring import wire
@@ -115,6 +116,7 @@ def run_down(args: argparse.Namespace) -> int:
     for env in environments:
         for line in remove_environment(w.engine, w.prefix(env), data=args.purge):
             w.progress.say(f"  removed {line}")
+        w.history(env).take_down(w.settings.actor, iso(w.clock.now()))
     if args.purge:
         ours = retention.in_engine(w.engine, retention.owner_of(w.store))
         everything = [retention.Decision(image=one, remove=True, reason="everything goes") for one in ours]

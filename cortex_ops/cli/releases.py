@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cortex_ops.release.records import Record
+from cortex_ops.release.records import Record, TakenDown
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,12 +46,13 @@ def run_history(args: argparse.Namespace) -> int:
         print(f"{args.environment} has no releases yet")
         return 0
     print(f"{'':2}{'release':<9}{'state':<13}{'finished (UTC)':<22}{'took':>8}  {'revision':<13}{'by':<12}cause")
+    down = history.taken_down(live.seq) if live is not None else None
     for record in records:
-        print(_line(record, live is not None and record.seq == live.seq))
+        print(_line(record, live is not None and record.seq == live.seq, down))
     return 0
 
 
-def _line(record: Record, live: bool) -> str:
+def _line(record: Record, live: bool, down: TakenDown | None) -> str:
     outcome, intent = record.outcome, record.intent
     finished = outcome.finished_at[:19].replace("T", " ") if outcome else "—"
     took = f"{outcome.seconds:.1f} s" if outcome else "—"
@@ -59,8 +60,12 @@ def _line(record: Record, live: bool) -> str:
     cause = (outcome.cause.splitlines() or [""])[0] if outcome else f"run {intent.run_id}"
     if intent.returns_to:
         cause = f"back to r{intent.returns_to}" + (f"; {cause}" if cause else "")
+    state = record.state()
+    if live and down is not None:
+        live, state = False, "taken down"
+        cause = f"by {down.actor} at {down.at[:19].replace('T', ' ')}; the next release brings it back"
     return (
-        f"{'▶ ' if live else '  '}{f'r{record.seq}':<9}{record.state():<13}{finished:<22}{took:>8}  "
+        f"{'▶ ' if live else '  '}{f'r{record.seq}':<9}{state:<13}{finished:<22}{took:>8}  "
         f"{revision:<13}{intent.actor[:11]:<12}{cause}"
     )
 

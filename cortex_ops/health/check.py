@@ -13,7 +13,7 @@ from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import Change
 from cortex_ops.release.history import History
-from cortex_ops.release.records import Record
+from cortex_ops.release.records import Record, TakenDown
 from cortex_ops.results import HealthFinding, HealthStep
 from cortex_ops.stack.environments import Environment
 from cortex_ops.stack.schema import Stack
@@ -28,31 +28,32 @@ def check(
     env = environment.name
     live = history.live()
     drift: list[Change] | None = None
-    findings = [_recorded(env, live), *_unfinished(env, history)]
-    if live is not None:
+    down = history.taken_down(live.seq) if live is not None else None
+    findings = [_recorded(env, live, down), *_unfinished(env, history)]
+    if live is not None and down is None:
         try:
             drift = _drift(live, target, history)
             findings += _as_recorded(env, live, target, drift)
             findings += _answering(stack, target, clock)
         except OpsError as error:
             findings.append(HealthFinding(object="engine", ok=False, message=error.message, remedy=error.remedy))
-        if environment.backup is not None:
-            findings.append(_backed_up(env, environment.backup.recovery_point, store, clock))
+    if live is not None and environment.backup is not None:
+        findings.append(_backed_up(env, environment.backup.recovery_point, store, clock))
     return HealthStep(
         healthy=all(f.ok for f in findings),
         drift=tuple(change.line() for change in drift) if drift is not None else None,
         findings=tuple(findings),
-        live=f"r{live.outcome.serves}" if live is not None and live.outcome else "",
+        live=f"r{live.outcome.serves}" if live is not None and live.outcome and down is None else "",
         seconds=round(clock.monotonic() - began, 3),
     )
 
 
-def _recorded(env: str, live: Record | None) -> HealthFinding:
-    if live is None or live.outcome is None:
+def _recorded(env: str, live: Record | None, down: TakenDown | None) -> HealthFinding:
+    if live is None or live.outcome is None or down is not None:
         return HealthFinding(
             object="release",
             ok=False,
-            message=f"{env} has no live release",
+            message=f"{env} was taken down by {down.actor} at {down.at}" if down else f"{env} has no live release",
             remedy="dagster job execute -m cortex_ops.definitions -j release "
             f'--tags \'{{"dagster/partition": "{env}"}}\'',
         )

@@ -8,7 +8,7 @@ from typing import TypeVar
 from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import Placed, Value, Verdict
-from cortex_ops.release.records import Intent, Outcome, Record
+from cortex_ops.release.records import Intent, Outcome, Record, TakenDown
 
 Read = TypeVar("Read", bound=Value)
 
@@ -93,6 +93,15 @@ class History:
 
     def verdict(self, seq: int) -> Verdict | None:
         return self._get(seq, "verdict", Verdict)
+
+    def take_down(self, actor: str, at: str) -> None:
+        """Note of what is live that a person removed it. The next release brings it, or its successor, back."""
+        live = self.live()
+        if live is not None:
+            self.store.put_if_absent(self._key(live.seq, "down"), TakenDown(at=at, actor=actor).to_json())
+
+    def taken_down(self, seq: int) -> TakenDown | None:
+        return self._get(seq, "down", TakenDown)
 
     def finish(self, seq: int, outcome: Outcome) -> Outcome:
         """Write the outcome; when one is already there it stands and is returned."""

@@ -153,13 +153,20 @@ class Releaser:
         try:
             placed = wanted.place(intent.placement)
             self.history.put_placed(intent.seq, placed)
-            self._bring_up(wanted, placed, repair, timings)
+            self._bring_up(wanted, placed, before, repair, timings)
         except BaseException as error:
             self._undo(intent, error, timings)
             raise
         return Begun(noop=False, record=self.history.record(intent.seq), repaired=repair, timings=timings)
 
-    def _bring_up(self, wanted: Wanted, placed: Placed, repair: list[Change], timings: dict[str, float]) -> None:
+    def _bring_up(
+        self,
+        wanted: Wanted,
+        placed: Placed,
+        before: Placed | None,
+        repair: list[Change],
+        timings: dict[str, float],
+    ) -> None:
         target = self.target
         findings = target.preflight(placed)
         if findings:
@@ -175,6 +182,8 @@ class Releaser:
                 self._migrate(placed, job)
         with self._phase("apply", f"starting release r{placed.placement.seq} beside what runs", timings):
             target.lease.check()
+            if before is not None:
+                target.step_aside(before, placed)
             target.apply(placed)
             target.offer(placed)
 
@@ -374,6 +383,7 @@ class Releaser:
             tried = self.history.placed(intent.seq)
             if before is not None and tried is not None:
                 self.target.restore(before, tried)
+                cause += self._step_back(before, tried)
             live = self.target.live()
             ours = f"r{intent.returns_to or intent.seq}"
             if live.release == ours and ours != f"r{serves}":
@@ -386,6 +396,16 @@ class Releaser:
             if not intent.returns_to:
                 self.target.remove(intent.seq)
         self._finish(intent, "rolled_back", serves=serves, cause=cause, timings=timings)
+
+    def _step_back(self, before: Placed, tried: Placed) -> str:
+        """Empty, or what does not run again: the rollback goes on without it, and the next release repairs it."""
+        try:
+            self.target.step_back(before, tried)
+        except OpsError as error:
+            left = f"r{before.placement.seq} does not run again as it did: {error.message}"
+            self.progress.say(f"  {left}", style="red")
+            return f"; {left}"
+        return ""
 
     # -- small parts ---------------------------------------------------------------------------------------
     def _mine(self) -> Record | None:

@@ -1,7 +1,7 @@
 """What a release leaves in the store, as create-once objects.
 
 `releases/<env>/<seq>/intent.json` is written before anything changes, `verdict.json` when the tests ended,
-`outcome.json` last. An intent without an outcome must be settled. Nothing here is ever overwritten.
+`outcome.json` last; `down.json` when a person took it down. An intent without an outcome must be settled. Nothing here is ever overwritten.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ class Outcome(Value):
     settled_by: str = ""  # the run that settled it, when it was not its own
     backup: str = ""  # the newest backup set at that moment
     timings: dict[str, float] = {}
+
+
+class TakenDown(Value):
+    """A live release whose containers a person removed (`cortex-ops down`), keeping its data."""
+
+    at: str
+    actor: str
 
 
 class Record(Value):

@@ -35,6 +35,7 @@ class Environment:
     protected: bool
     from_: str
     bind: str
+    strategy: Literal["beside", "recreate"]
     secrets_folder: str
     wait: float
     start_deadline: float
@@ -68,6 +69,7 @@ def resolve(stack: Stack, name: str) -> Environment:
         protected=spec.protected,
         from_=spec.from_,
         bind=spec.bind,
+        strategy=spec.strategy,
         secrets_folder=spec.secrets_folder,
         wait=spec.wait,
         start_deadline=float(spec.start_deadline),

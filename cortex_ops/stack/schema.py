@@ -113,8 +113,10 @@ class Service(Model):
     replicas: int = Field(1, ge=1, le=MAX_REPLICAS)
     scale: Scale | None = Field(None, description="Autoscaling where the target has it.")
     route: Route | None = Field(None, description="Published through the proxy.")
-    handover: Literal["overlap", "paused"] = Field(
-        "overlap", description="`paused`: takes live work only once its release is the live one."
+    handover: Literal["overlap", "paused", "stop_start"] = Field(
+        "overlap",
+        description="`paused`: takes live work only once its release is the live one. `stop_start`: never runs "
+        "twice; the old one is stopped before the new one starts, and started again when the release fails.",
     )
     migrations: Migration | None = None
     optional: bool = Field(False, description="Behind a profile in development, left out elsewhere.")
@@ -201,6 +203,11 @@ class EnvironmentSpec(Model):
     ports: dict[str, Port] = Field({}, description="Published port by routed service, where it differs.")
     secrets_folder: str = Field("", description="Folder of secret files, relative to this file.")
     start_deadline: int = Field(180, ge=1, le=MAX_SECONDS, description="Seconds in which all must become ready.")
+    strategy: Literal["beside", "recreate"] = Field(
+        "beside",
+        description="`recreate`, for small machines: every service hands over by `stop_start`, so nothing answers "
+        "from the start of the new release until it is promoted.",
+    )
     restart_budget: int = Field(2, ge=0, le=1000, description="Crashes at start that are forgiven.")
     wait: float = Field(0.0, ge=0, le=MAX_SECONDS, description="Seconds to wait for another run's lease.")
     overrides: dict[str, Override] = {}

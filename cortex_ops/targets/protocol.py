@@ -105,6 +105,14 @@ class Target(Protocol):
         """Bring what outlives releases back to how `before` renders it, after `tried` may have changed it."""
         ...
 
+    def step_aside(self, before: Placed, candidate: Placed) -> None:
+        """Stop those services of `before` which must not run beside the candidate's."""
+        ...
+
+    def step_back(self, before: Placed, candidate: Placed) -> None:
+        """Undo `step_aside`: stop the candidate's, start those of `before` and wait until they are ready."""
+        ...
+
     def apply(self, placed: Placed) -> None:
         """Start the candidate beside what runs and wait until it is ready; fail fast with the reasons."""
         ...

@@ -16,6 +16,7 @@ from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Bundle, Change, ImageLock, ImageRef, Placed, Placement
 from cortex_ops.targets.protocol import Holder, JobResult, Live, Pruned
 
+STOP_START = "stop_start"  # the content of a release whose services never run twice
 KNOWN_JOBS = {"integration-tests", "migrate", "cortex-os-migrate"}
 
 
@@ -33,6 +34,7 @@ class World:
 
     running: dict[int, Placed] = field(default_factory=dict)
     broken: set[int] = field(default_factory=set)
+    aside: set[int] = field(default_factory=set)  # releases of which services were stopped for another's sake
     live: Live = field(default_factory=Live)
     stores: bool = False
     shared: str = ""  # whose rendering stores and proxy are of
@@ -125,6 +127,18 @@ class StandInTarget:
         self.call("restore")
         self.world.shared = before.identity
 
+    def step_aside(self, before: Placed, candidate: Placed) -> None:
+        self.call("step_aside")
+        if STOP_START in (before.identity, candidate.identity):
+            self.world.aside.add(before.placement.seq)
+        self.call("step_aside done")
+
+    def step_back(self, before: Placed, candidate: Placed) -> None:
+        self.call("step_back")
+        if STOP_START in (before.identity, candidate.identity):
+            self.world.aside.add(candidate.placement.seq)
+            self.world.aside.discard(before.placement.seq)
+
     def apply(self, placed: Placed) -> None:
         self.world.running[placed.placement.seq] = placed  # it may be half there when we die
         self.call("apply")
@@ -147,7 +161,7 @@ class StandInTarget:
 
     def present(self, seq: int) -> bool:
         self.call("present")
-        return seq in self.world.running and seq not in self.world.broken
+        return seq in self.world.running and seq not in self.world.broken | self.world.aside
 
     def switch(self, placed: Placed) -> None:
         self.call("switch")
@@ -166,6 +180,7 @@ class StandInTarget:
         self.call("remove")
         self.world.running.pop(seq, None)
         self.world.broken.discard(seq)
+        self.world.aside.discard(seq)
         return Pruned(removed=(f"r{seq}",))
 
     def remove_volumes(self, keep: set[str]) -> Pruned:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cortex_ops.kernel.values import Placement
 from cortex_ops.render.compose.common import (
+    LABEL,
     SECRETS,
     RenderInputs,
     hardened,
@@ -128,6 +129,8 @@ def _service(inputs: RenderInputs, placement: Placement, name: str, service: Ser
     out["stop_grace_period"] = "15s"
     out["deploy"] = {"replicas": inputs.environment.replicas[name]}
     out["labels"] = labels(inputs, "service", name, placement)
+    if service.handover == "stop_start" or inputs.environment.strategy == "recreate":
+        out["labels"][LABEL + "handover"] = "stop_start"
     return out
 
 

@@ -269,6 +269,28 @@ class ComposeTarget:
                 with self.progress.step(f"pulling {name}"):
                     engine_images.pull(self.engine, reference)
 
+    def step_aside(self, before: Placed, candidate: Placed) -> None:
+        self._stop(before, self._alone(before, candidate))
+
+    def step_back(self, before: Placed, candidate: Placed) -> None:
+        alone = self._alone(before, candidate)
+        if alone:
+            self._stop(candidate, alone)
+            self._up(before, "release")
+
+    def _alone(self, *releases: Placed) -> set[str]:
+        """Services which either rendering says must not run twice."""
+        documents = [self._document(one, "release")["services"] for one in releases]
+        labels = [service.get("labels") or {} for services in documents for service in services.values()]
+        return {one[LABEL + "service"] for one in labels if one.get(LABEL + "handover") == "stop_start"}
+
+    def _stop(self, placed: Placed, services: set[str]) -> None:
+        """Those that the release has, with the time to end that their rendering gives them."""
+        seen = look(self.engine, self.prefix, release=f"r{placed.placement.seq}", role="service")
+        keys = sorted({s.service for s in seen if s.labels.get(LABEL + "service") in services})
+        if keys:
+            self._compose(placed, "release", "stop", *keys, what=f"stopping {', '.join(keys)}", deadline=120)
+
     def apply(self, placed: Placed) -> None:
         self._up(placed, "release")
 

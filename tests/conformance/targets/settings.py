@@ -15,7 +15,7 @@ from cortex_ops.release.migrations import Migrations
 from cortex_ops.targets.compose.target import ComposeTarget
 from cortex_ops.targets.protocol import Target
 from tests.support.engine import ROOT
-from tests.support.stand_in_target import StandInTarget, World, a_placed
+from tests.support.stand_in_target import STOP_START, StandInTarget, World, a_placed
 from tests.support.tiny import Tiny, tiny_project
 
 ENV = "local"
@@ -28,6 +28,10 @@ class Setting(Protocol):
     def target(self, run_id: str) -> Target: ...
     def placed(self, seq: int, content: str) -> Placed:
         """A release that is built and rendered; `BROKEN` never becomes ready. Odd ones are in slot a."""
+        ...
+
+    def alone(self, seq: int) -> Placed:
+        """A release whose services never run twice."""
         ...
 
     def die_holding_the_lease(self, run_id: str) -> None:
@@ -48,6 +52,9 @@ class InMemory:
 
     def placed(self, seq: int, content: str) -> Placed:
         return a_placed(placement(seq), content)
+
+    def alone(self, seq: int) -> Placed:
+        return a_placed(placement(seq), STOP_START)
 
     def die_holding_the_lease(self, run_id: str) -> None:
         self.target(run_id).lease.acquire(run_id, "someone")
@@ -86,6 +93,13 @@ class Compose:
         renderer = pipeline.Renderer(self.tiny.wire(), ENV, inputs)
         versions, _ = renderer.secrets()
         return renderer.place(placement(seq), versions)
+
+    def alone(self, seq: int) -> Placed:
+        self.tiny.stack({"environments": {ENV: {"strategy": "recreate"}}})
+        try:
+            return self.placed(seq, "alone")
+        finally:
+            self.tiny.stack({"environments": {ENV: {"strategy": None}}})
 
     def _lock(self, content: str) -> ImageLock:
         if content not in self.built:

@@ -119,6 +119,36 @@ def test_a_release_that_never_gets_ready_is_an_error_and_the_live_one_stays(targ
     assert target.releases() == [1]
 
 
+def test_what_must_not_run_twice_steps_aside_and_comes_back(target: Target, setting: Setting) -> None:
+    first, second = setting.placed(1, "one"), setting.alone(2)
+    target.apply(first)
+    target.switch(first)
+    target.step_aside(first, second)
+    assert not target.present(1) and target.releases() == [1]
+    target.apply(second)
+    assert target.present(2) and not target.present(1)
+    target.step_back(first, second)
+    assert target.present(1) and not target.present(2)
+    assert target.live().release == "r1" and target.drift(first, 1) == []
+
+
+def test_what_may_run_beside_another_is_left_alone(target: Target, setting: Setting) -> None:
+    first, second = setting.placed(1, "one"), setting.placed(2, "two")
+    for placed in (first, second):
+        target.apply(placed)
+    target.step_aside(first, second)
+    target.step_back(first, second)
+    assert target.present(1) and target.present(2)
+
+
+def test_stepping_back_may_be_repeated_and_needs_no_candidate(target: Target, setting: Setting) -> None:
+    first = setting.placed(1, "one")
+    target.apply(first)
+    for _ in range(2):
+        target.step_back(first, setting.alone(2))
+    assert target.present(1) and target.releases() == [1]
+
+
 def test_a_jobs_end_is_a_result_and_no_error(target: Target, setting: Setting) -> None:
     first = setting.placed(1, "one")
     target.apply(first)

@@ -62,6 +62,13 @@ def down(tiny: Tiny, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+def cli(tiny: Tiny, *arguments: str, code: int = 0) -> str:
+    argv = [sys.executable, "-m", "cortex_ops.cli.main", *arguments]
+    done = subprocess.run(argv, env=tiny.environ(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
 def left(tiny: Tiny) -> dict[str, list[str]]:
     """Everything in the engine whose name is this project's."""
     names = {
@@ -82,8 +89,11 @@ def test_down_removes_what_was_made_and_nothing_else_and_purge_removes_the_data_
     after = left(tiny)
     assert after == {"container": [], "network": [], "volume": [v for v in before["volume"] if v.endswith("-data")]}
     assert (tiny.root / ".cortex" / "store").is_dir() and docker("image", "inspect", "-f", "{{.Id}}", ours) == ours
+    assert "taken down" in cli(tiny, "history", "-e", "local") and "▶" not in cli(tiny, "history", "-e", "local")
+    assert "was taken down by" in cli(tiny, "health", "-e", "local", code=1)
     assert "removed" not in down(tiny), "the second time there is nothing left to remove"
     assert tiny.release().ok and tiny.get(), "it runs again with the data that was kept"
+    assert "taken down" not in cli(tiny, "history", "-e", "local")
     down(tiny, "PURGE=1")
     assert left(tiny) == {"container": [], "network": [], "volume": []}
     assert docker("image", "ls", "-q", "--no-trunc").split().count(ours) == 0

@@ -9,7 +9,16 @@ from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.values import Change, Verdict
 from cortex_ops.release.history import History
 from cortex_ops.release.machine import Releaser, Wanted
-from tests.support.stand_in_target import Killed, MemoryStore, StandInTarget, Told, World, a_lock, a_placed
+from tests.support.stand_in_target import (
+    STOP_START,
+    Killed,
+    MemoryStore,
+    StandInTarget,
+    Told,
+    World,
+    a_lock,
+    a_placed,
+)
 
 PASSED = Verdict(passed=True, subject="x")
 REJECTED = Verdict(passed=False, cause="the api answers 500")
@@ -192,6 +201,40 @@ def test_a_rollback_over_a_breaking_migration_is_refused_with_the_reason(bench: 
         bench.process().rollback_plan()
 
 
+def test_what_must_not_run_twice_is_stopped_before_the_new_release_starts(bench: Bench) -> None:
+    bench.release("one")
+    bench.release(STOP_START)
+    calls = bench.target.calls
+    assert calls.index("step_aside") < calls.index("apply") and bench.serving() == STOP_START
+    assert bench.world.aside == {1}
+
+
+@pytest.mark.parametrize("step", ["step_aside", "apply", "offer"])
+def test_what_was_stopped_for_a_release_that_fails_runs_again(bench: Bench, step: str) -> None:
+    bench.release("one")
+    with pytest.raises(OpsError, match=step):
+        bench.release(STOP_START, fail=step)
+    assert bench.serving() == "one" and bench.world.aside == set() and not bench.history.unfinished()
+
+
+def test_a_rollback_to_what_was_stopped_is_no_mere_switch(bench: Bench) -> None:
+    bench.release("one")
+    bench.release(STOP_START)
+    releaser = bench.process()
+    _, earlier = releaser.rollback_plan()
+    assert releaser.switch_back(earlier) is None
+
+
+def test_what_cannot_be_started_again_is_said_and_blocks_nothing(bench: Bench) -> None:
+    bench.release("one")
+    bench.drive(bench.process(fail="step_back"), wanted(STOP_START), REJECTED)
+    outcome = bench.history.record(2).outcome
+    assert outcome is not None and "r1 does not run again as it did: step_back failed" in outcome.cause
+    assert not bench.history.unfinished() and bench.world.holder == ""
+    bench.release("three")
+    assert bench.serving() == "three"
+
+
 def count_calls(verdict: Verdict) -> int:
     bench = Bench()
     bench.release("one")
@@ -200,16 +243,19 @@ def count_calls(verdict: Verdict) -> int:
     return len(bench.target.calls)
 
 
+@pytest.mark.parametrize("content", ["two", STOP_START])
 @pytest.mark.parametrize("verdict", [PASSED, REJECTED], ids=["promoted", "rejected"])
-def test_killed_at_any_call_the_next_run_settles_and_either_the_old_or_the_new_serves(verdict: Verdict) -> None:
+def test_killed_at_any_call_the_next_run_settles_and_either_the_old_or_the_new_serves(
+    verdict: Verdict, content: str
+) -> None:
     total = count_calls(verdict)
     for moment in range(1, total + 1):
         bench = Bench()
         bench.release("one")
         victim = bench.process(die_at=moment)
         with pytest.raises(Killed):
-            bench.drive(victim, wanted("two", migrations=("migrate",)), verdict)
-        assert bench.serving() in ("one", "two"), moment
+            bench.drive(victim, wanted(content, migrations=("migrate",)), verdict)
+        assert bench.serving() in ("one", content), moment
         bench.world.alive.discard(victim.run_id)
         if verdict is REJECTED:
             assert bench.serving() == "one", moment
@@ -220,28 +266,30 @@ def test_killed_at_any_call_the_next_run_settles_and_either_the_old_or_the_new_s
         assert live is not None and live.outcome is not None, moment
         assert bench.world.live.release == f"r{live.outcome.serves}", moment
         assert bench.serving() == bench.world.shared == live.intent.identity, moment
+        assert live.outcome.serves not in bench.world.aside, moment
         assert survivor.settle() == []
         bench.release("three")
         assert bench.serving() == "three" and bench.world.holder == "", moment
         assert len(bench.world.running) <= 2, moment
 
 
+@pytest.mark.parametrize("content", ["two", STOP_START])
 @pytest.mark.parametrize("verdict", [PASSED, REJECTED], ids=["promoted", "rejected"])
-def test_told_to_end_at_any_call_what_is_recorded_is_what_serves(verdict: Verdict) -> None:
+def test_told_to_end_at_any_call_what_is_recorded_is_what_serves(verdict: Verdict, content: str) -> None:
     total = count_calls(verdict)
     for moment in range(1, total + 1):
         bench = Bench()
         bench.release("one")
         victim = bench.process(told_at=moment)
         with pytest.raises(Told):
-            bench.drive(victim, wanted("two", migrations=("migrate",)), verdict)
+            bench.drive(victim, wanted(content, migrations=("migrate",)), verdict)
         victim.interrupt()
         assert not bench.history.unfinished(), moment
         live = bench.history.live()
         assert live is not None and live.outcome is not None, moment
         assert bench.world.live.release == f"r{live.outcome.serves}", moment
         assert bench.serving() == bench.world.shared == live.intent.identity, moment
-        assert bench.world.holder == "", moment
+        assert bench.world.holder == "" and live.outcome.serves not in bench.world.aside, moment
 
 
 def test_a_first_release_killed_at_any_call_leaves_no_hand_work(bench: Bench) -> None:

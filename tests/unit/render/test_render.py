@@ -135,6 +135,23 @@ def test_a_build_secret_is_taken_from_the_builders_environment_in_development() 
     assert document["secrets"]["build-npm-token"] == {"environment": "NPM_TOKEN"}
 
 
+def alone(change: Change) -> set[str]:
+    services = documents(Placement(seq=3, slot="b"), change)["release"]["services"]
+    return {key for key, one in services.items() if one["labels"].get("org.cortex-ops.handover") == "stop_start"}
+
+
+def test_what_never_runs_twice_says_so_in_its_label() -> None:
+    def one(document: dict[str, Any]) -> None:
+        document["services"]["agents"]["handover"] = "stop_start"
+
+    def small(document: dict[str, Any]) -> None:
+        document["environments"]["local"]["strategy"] = "recreate"
+
+    assert alone(nothing) == set()
+    assert alone(one) == {"agents-r3"}
+    assert alone(small) == {f"{name}-r3" for name in yaml.safe_load(FILE.read_text())["services"]}
+
+
 def make_optional(document: dict[str, Any]) -> None:
     for name in ("agents", "mcp-registry", "cortex-web"):
         document["services"][name]["optional"] = True

@@ -1,7 +1,8 @@
 """What a release leaves in the store, as create-once objects.
 
 `releases/<env>/<seq>/intent.json` is written before anything changes, `verdict.json` when the tests ended,
-`outcome.json` last; `down.json` when a person took it down. An intent without an outcome must be settled. Nothing here is ever overwritten.
+`outcome.json` last; `down.json` when a person took it down. An intent without an outcome must be settled. Nothing
+here is ever overwritten.
 """
 
 from __future__ import annotations

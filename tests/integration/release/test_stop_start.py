@@ -1,4 +1,4 @@
-"""Services that must not run twice: the old one is stopped before the new one starts, and comes back when it fails."""
+"""Services that must not run twice: the old one is stopped before the new one starts, and comes back if it fails."""
 
 from __future__ import annotations
 

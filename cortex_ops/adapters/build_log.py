@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from cortex_ops.adapters.registry import refused
 from cortex_ops.kernel.errors import OpsError, OwnTestsFailed
@@ -18,6 +18,7 @@ _LOADING = re.compile(r"load metadata for (\S+)")
 _UNRESOLVED = re.compile(r"failed to resolve source metadata for (\S+?):?(?:\s|$)")
 _AT_ONCE = re.compile(r"(COPY|ADD|WORKDIR|load metadata|exporting)\b")  # said only when they take long after all
 _FLAGS = re.compile(r"(?<=^RUN )\s*(--\S+\s+)+")
+_NAMED = re.compile(r"^#\d+ naming to (?:docker\.io/)?(\S+) (?:[\d.]+s )?done$")
 _PUSHING = re.compile(r"failed to push (\S+?):? ")
 TESTS = "-tests"
 
@@ -25,11 +26,14 @@ TESTS = "-tests"
 class BuildLog:
     """Feed it lines; ask for `seconds` at the end, or for the error.
 
-    `images` maps each bake target to the image it belongs to; `files` maps images to their Dockerfiles.
+    `images` maps each bake target to the image it belongs to; `files` maps images to their Dockerfiles; `on_named` is
+    told each tag whose image is there.
     """
 
-    def __init__(self, progress: Progress, images: dict[str, str], files: dict[str, str]) -> None:
-        self.progress, self.images, self.files = progress, images, files
+    def __init__(
+        self, progress: Progress, images: dict[str, str], files: dict[str, str], on_named: Callable[[str], None]
+    ) -> None:
+        self.progress, self.images, self.files, self.on_named = progress, images, files, on_named
         self.seconds: dict[str, float] = dict.fromkeys(images.values(), 0.0)
         self._where: dict[str, tuple[str, str]] = {}  # number → (place, what)
         self._output: dict[str, list[str]] = {}
@@ -53,6 +57,8 @@ class BuildLog:
                 self._ended(number, float(seconds))
         elif match := _OUTPUT.match(line):
             self._output.setdefault(match[1], []).append(match[2])
+        elif match := _NAMED.match(line):
+            self.on_named(match[1])
 
     def _ended(self, number: str, seconds: float) -> None:
         place, what = self._where[number]

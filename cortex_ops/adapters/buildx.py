@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ def bake(
     images: dict[str, str],
     *,
     progress: Progress,
+    on_named: Callable[[str], None] = lambda _tag: None,
     deadline: float = 1800.0,
 ) -> Baked:
-    """Build all targets of the document in one go. `images` maps targets to image names. Raises `OpsError`."""
+    """Build all targets of the document in one go. `images` maps targets to image names; `on_named` is told each tag
+    as soon as its image is in the engine, while others are still built. Raises `OpsError`."""
     targets = document["target"]
-    log = BuildLog(progress, images, {images[name]: one["dockerfile"] for name, one in targets.items()})
+    files = {images[name]: one["dockerfile"] for name, one in targets.items()}
+    log = BuildLog(progress, images, files, on_named)
     with tempfile.TemporaryDirectory(prefix="cortex-ops-bake-") as folder:
         file, metadata = Path(folder) / "bake.json", Path(folder) / "metadata.json"
         file.write_text(json.dumps(document))

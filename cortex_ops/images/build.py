@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from cortex_ops.adapters.buildx import bake
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images import bases
 from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, plan_builds
-from cortex_ops.images.policy import judge_images
+from cortex_ops.images.policy import judge_images, reading_ahead
 from cortex_ops.images.readback import made, resolved
 from cortex_ops.images.retention import owner_of
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, RefusedError
+from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.redact import remember
 from cortex_ops.kernel.settings import Settings
@@ -132,9 +134,8 @@ class _Work:
     def _existing(self, references: list[str]) -> dict[str, dict[str, Any]]:
         if not self.place.registry:
             return engine_images.inspect(self.engine, references)
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            found = pool.map(lambda one: registry.manifest(self.engine, one), references)
-            return {one: manifest for one, manifest in zip(references, found, strict=True) if manifest is not None}
+        found = at_once([partial(registry.manifest, self.engine, one) for one in references])
+        return {one: manifest for one, manifest in zip(references, found, strict=True) if manifest is not None}
 
     def baked(
         self, plan: BuildPlan, images: list[Buildable], prints: Mapping[str, str], digests: Mapping[str, str]
@@ -143,9 +144,14 @@ class _Work:
         for reason in sorted(set(plan.reasons.values())):
             names = ", ".join(name for name in plan.misses if plan.reasons[name] == reason)
             self.progress.say(f"  to build, {reason}: {names}")
+        tags = {name: plan.document["target"][name]["tags"][0] for name in plan.misses}
+        ahead = () if self.place.registry else tags.values()  # what was pushed is judged when it was pulled
         began = time.time()
-        with self.progress.step(f"building {len(plan.misses)} image{'s' if len(plan.misses) > 1 else ''}"):
-            done = bake(self.engine, plan.document, plan.images, progress=self.progress)
+        with (
+            self.progress.step(f"building {len(plan.misses)} image{'s' if len(plan.misses) > 1 else ''}"),
+            reading_ahead(self.engine, self.store, ahead) as named,
+        ):
+            done = bake(self.engine, plan.document, plan.images, progress=self.progress, on_named=named)
         # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
         after = _fingerprints([i for i in images if i.name in plan.misses], self.settings, digests)
         moved = [image for image in images if image.name in plan.misses and after[image.name] != prints[image.name]]
@@ -156,10 +162,11 @@ class _Work:
                 + (f": {', '.join(touched[:3])}" if touched else ""),
                 remedy="build again, or name in .dockerignore what changes by itself",
             )
+        found = at_once(
+            [partial(made, self.engine, self.place, name, tags[name], done.metadata.get(name, {})) for name in tags]
+        )
         refs = {}
-        for name in plan.misses:
-            tag = plan.document["target"][name]["tags"][0]
-            ref = made(self.engine, self.place, name, tag, done.metadata.get(name, {}))
+        for name, ref in zip(tags, found, strict=True):
             refs[name] = ref.model_copy(update={"fingerprint": prints[name]})
             self.store.put_if_absent(_record_key(refs[name]), refs[name].to_json())
         return refs, {name: done.seconds.get(name, 0.0) for name in plan.misses}

@@ -15,6 +15,7 @@ from typing import IO, Any
 from cortex_ops.kernel.errors import OpsError
 
 _MAX_JSON = 8 * 1024**2
+BLOCK = 1024**2  # of the archive, most of which is layers that were judged before and are passed over
 _BLOBS = "blobs/sha256/"
 
 
@@ -44,7 +45,7 @@ class Archive:
 
     def layers(self, stream: IO[bytes]) -> Iterator[Blob]:
         """In the order of the stream. A layer's files must be read before the next layer is asked for."""
-        with tarfile.open(fileobj=stream, mode="r|") as outer:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as outer:
             for member in outer:
                 body = outer.extractfile(member) if member.isfile() else None
                 if body is not None and member.name == "manifest.json":

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 import tarfile
+import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from cortex_ops.adapters import engine_images
@@ -20,6 +22,7 @@ from cortex_ops.images.plan import Buildable
 from cortex_ops.images.sensitive import name_finding, text_finding, value_finding
 from cortex_ops.kernel.canonical import canonical, sha256
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.process import end_all
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import ImageRef, Value
@@ -42,10 +45,8 @@ def judge_images(
     progress: Progress,
 ) -> dict[str, list[Finding]]:
     """Findings by name; none: it may run. The stack's own limits are judged anew each time, content only once."""
-    keys = {
-        ref.reference(): f"policy/v{VERSION}/{sha256(ref.reference().encode())[:32]}.json" for ref in images.values()
-    }
-    known = {reference: store.get(key) for reference, key in keys.items()}
+    references = [ref.reference() for ref in images.values()]
+    known = {reference: store.get(_key(reference)) for reference in references}
     new = [reference for reference, cached in known.items() if cached is None]
     if new:
         with progress.step(f"reading every layer of {len(new)} image{'s' if len(new) > 1 else ''}"):
@@ -53,10 +54,7 @@ def judge_images(
             for reference in new:
                 if "@" in reference and reference not in there:
                     engine_images.pull(engine, reference)
-            found = content_findings(engine, store, new)
-        for reference in new:
-            known[reference] = canonical([one.model_dump() for one in found[reference]])
-            store.put_if_absent(keys[reference], known[reference] or b"")
+            known |= _read(engine, store, new)
     return {
         image.name: [
             *user_findings(ref.user),
@@ -66,6 +64,48 @@ def judge_images(
         ]
         for image, ref in images.items()
     }
+
+
+@contextmanager
+def reading_ahead(engine: Engine, store: Store, tags: Collection[str]) -> Iterator[Callable[[str], None]]:
+    """Layers are read as soon as the engine has all images of a build, while their tests still run; the engine takes
+    seconds to hand them out. The block is given what to tell each tag to. A failure is left to `judge_images`."""
+    missing = set(tags)
+
+    def read() -> None:
+        with suppress(OpsError):
+            found = [str(one["Id"]) for one in engine_images.inspect(engine, sorted(tags)).values()]
+            _read(engine, store, [one for one in found if store.get(_key(one)) is None])
+
+    thread = threading.Thread(target=read, daemon=True)
+
+    def named(tag: str) -> None:
+        if tag in missing:
+            missing.discard(tag)
+            if not missing:
+                thread.start()
+
+    try:
+        yield named
+    except BaseException:
+        end_all()
+        raise
+    finally:
+        if thread.ident is not None:
+            thread.join()
+
+
+def _key(reference: str) -> str:
+    return f"policy/v{VERSION}/{sha256(reference.encode())[:32]}.json"
+
+
+def _read(engine: Engine, store: Store, references: list[str]) -> dict[str, bytes]:
+    """Judge the content of images and remember it; by reference."""
+    found = content_findings(engine, store, references) if references else {}
+    judged = {one: canonical([finding.model_dump() for finding in found[one]]) for one in references}
+    for reference, text in judged.items():
+        store.put_if_absent(_key(reference), text)
+    return judged
 
 
 def user_findings(user: str) -> list[Finding]:

@@ -6,6 +6,7 @@ adds what compose does not do: fail fast with the reasons, deliver secrets, swit
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock
 from cortex_ops.kernel.errors import DeadlineError, OpsError
 from cortex_ops.kernel.files import write_atomic
+from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.process import Completed
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.redact import Secret
@@ -223,20 +225,19 @@ class ComposeTarget:
 
     def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
         self._pull(placed)
-        for part in ("stores", "edge"):
-            if not self._document(placed, part)["services"]:
-                continue
-            project = self.project(part)
-            drifted = {
-                s.service for s in look_at_project(self.engine, project) if any(c.object == s.name for c in repair)
-            }
-            for name in (s.name for s in look_at_project(self.engine, project) if s.status == "paused"):
-                self.engine.guard(self.engine.client.api.unpause, name)
-            if part == "stores":
-                self._own_data(placed)
-            if drifted:
-                self._up(placed, part, "--force-recreate", "--no-deps", *sorted(drifted))
-            self._up(placed, part)
+        parts = [part for part in ("stores", "edge") if self._document(placed, part)["services"]]
+        at_once([functools.partial(self._prepare, placed, part, repair) for part in parts])
+
+    def _prepare(self, placed: Placed, part: str, repair: Sequence[Change]) -> None:
+        seen = look_at_project(self.engine, self.project(part))
+        drifted = {s.service for s in seen if any(change.object == s.name for change in repair)}
+        for name in (s.name for s in seen if s.status == "paused"):
+            self.engine.guard(self.engine.client.api.unpause, name)
+        if part == "stores":
+            self._own_data(placed)
+        if drifted:
+            self._up(placed, part, "--force-recreate", "--no-deps", *sorted(drifted))
+        self._up(placed, part)
 
     def restore(self, before: Placed, tried: Placed) -> None:
         def shared(placed: Placed) -> dict[str, str]:
@@ -400,13 +401,11 @@ class ComposeTarget:
     # -- the switch ----------------------------------------------------------------------------------------
     def offer(self, placed: Placed) -> None:
         """Open the candidate's entrance to this release; live traffic stays where it is."""
-        now = self.live()
-        self._set(now.slot or "none", now.release or "none", placed.placement.slot)
+        self._set("-", "-", placed.placement.slot)
 
     def switch(self, placed: Placed) -> None:
         slot, release = placed.placement.slot, f"r{placed.placement.seq}"
-        self._set(slot, release, "none")
-        now = self.live()
+        now = self._set(slot, release, "none")
         if (now.slot, now.release) != (slot, release):
             raise OpsError(
                 f"the proxy of {self.prefix} did not take the switch to {release}: it says {now.release!r}"
@@ -420,11 +419,13 @@ class ComposeTarget:
         if now.candidate not in ("", "none"):
             self._set(now.slot or "none", now.release or "none", "none")
 
-    def _set(self, slot: str, release: str, candidate: str) -> None:
+    def _set(self, slot: str, release: str, candidate: str) -> Live:
+        """What the proxy says afterwards. `-` keeps what is there."""
         edge = self._edge()
         if edge is None or edge.status != "running":
             raise OpsError(f"the proxy of {self.prefix} does not run", remedy="release again; it is repaired first")
-        self._switcher(edge, ["set", slot, release, candidate], what="switching the proxy")
+        done = self._switcher(edge, ["set", slot, release, candidate], what="switching the proxy")
+        return _parse_live(done.stdout)
 
     def _switcher(self, edge: Seen, args: list[str], *, what: str) -> Completed:
         name = f"{self.prefix}-switch-{self.run_id[:12] or 'manual'}"

@@ -80,11 +80,23 @@ ERROR: failed to solve: dockerfile parse error on line 2: unknown instruction: R
 """
 
 
-def read(text: str, images: dict[str, str] = IMAGES, progress: Progress = SILENT) -> BuildLog:
-    log = BuildLog(progress, images, FILES)
+def read(
+    text: str, images: dict[str, str] = IMAGES, progress: Progress = SILENT, named: list[str] | None = None
+) -> BuildLog:
+    log = BuildLog(progress, images, FILES, (named if named is not None else []).append)
     for line in text.splitlines():
         log.line(line)
     return log
+
+
+def test_an_image_is_named_once_the_engine_has_it() -> None:
+    named: list[str] = []
+    begun = "#9 [api] exporting to image\n#9 naming to docker.io/cortex-ops/api:build-1 0.0s\n"
+    read(begun, named=named)
+    assert named == []
+    ended = "#9 naming to docker.io/cortex-ops/api:build-1 0.0s done\n#9 naming to host:5/x:1 done\n"
+    read(begun + ended, named=named)
+    assert named == ["cortex-ops/api:build-1", "host:5/x:1"]
 
 
 def explained(text: str, images: dict[str, str] = IMAGES) -> OpsError:

@@ -21,7 +21,7 @@ from cortex_ops.images.layers import Archive, Blob
 from cortex_ops.images.plan import Buildable
 from cortex_ops.images.sensitive import name_finding, text_finding, value_finding
 from cortex_ops.kernel.canonical import canonical, sha256
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.errors import InterruptedByUser, OpsError
 from cortex_ops.kernel.process import end_all
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.store import Store
@@ -87,8 +87,9 @@ def reading_ahead(engine: Engine, store: Store, tags: Collection[str]) -> Iterat
 
     try:
         yield named
-    except BaseException:
-        end_all()
+    except BaseException as error:
+        if isinstance(error, InterruptedByUser) or not isinstance(error, Exception):
+            end_all()
         raise
     finally:
         if thread.ident is not None:

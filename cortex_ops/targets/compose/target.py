@@ -28,6 +28,7 @@ from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_argu
 from cortex_ops.targets.compose.expected import Expected, compare, expected
 from cortex_ops.targets.compose.lease import ComposeLease
 from cortex_ops.targets.compose.observed import Seen, doomed, given_up, has_image, image_env, look, look_at_project
+from cortex_ops.targets.compose.switch import Switch, remove_container
 from cortex_ops.targets.protocol import JobResult, Live, Pruned
 
 LABEL = "org.cortex-ops."
@@ -58,6 +59,7 @@ class ComposeTarget:
         self.start_deadline = start_deadline
         self.restart_budget = restart_budget
         self.lease = ComposeLease(engine, prefix, clock=clock)
+        self._switch = Switch(engine, prefix, run_id)
 
     # -- names and files -----------------------------------------------------------------------------------
     def project(self, part: str | int) -> str:
@@ -111,16 +113,7 @@ class ComposeTarget:
         return out
 
     def live(self) -> Live:
-        """Read from the proxy itself by a one-shot container; empty when there is no proxy."""
-        edge = self._edge()
-        if edge is None:
-            return Live()
-        done = self._switcher(edge, ["show"], what="reading the proxy's switch")
-        return _parse_live(done.stdout)
-
-    def _edge(self) -> Seen | None:
-        found = [s for s in look_at_project(self.engine, self.project("edge")) if s.service == "edge"]
-        return found[0] if found else None
+        return self._switch.live()
 
     def drift(self, placed: Placed, serves: int) -> list[Change]:
         seen = look(self.engine, self.prefix)
@@ -158,7 +151,7 @@ class ComposeTarget:
         return sorted({int(m[1]) for m in found if m})
 
     def endpoints(self) -> dict[str, str]:
-        edge = self._edge()
+        edge = self._switch.edge()
         if edge is None:
             return {}
         names = (edge.labels.get(LABEL + "routes") or "").split(",")
@@ -215,7 +208,7 @@ class ComposeTarget:
         tags = {**labels, LABEL + "role": "helper", LABEL + "run": self.run_id}
         image = placed.lock.images["edge"].reference()
         name = f"{self.prefix}-helper-{self.run_id[:12] or 'manual'}"
-        self._remove_container(name)
+        remove_container(self.engine, name)
         self.engine.run(
             self.engine.argv(*helper_arguments(image, volumes, tags, name)),
             what=what,
@@ -361,7 +354,7 @@ class ComposeTarget:
         seq = placed.placement.seq
         name = f"{self.project(seq)}-{job}"
         began = self.clock.monotonic()
-        self._remove_container(name)
+        remove_container(self.engine, name)
         lines: list[str] = []
 
         def take(line: str) -> None:
@@ -395,53 +388,29 @@ class ComposeTarget:
                 code=None, output="\n".join(lines), seconds=self.clock.monotonic() - began, cause=str(error)
             )
         finally:
-            self._remove_container(name)
+            remove_container(self.engine, name)
         return JobResult(code=done.code, output="\n".join(lines), seconds=done.seconds)
 
     # -- the switch ----------------------------------------------------------------------------------------
     def offer(self, placed: Placed) -> None:
         """Open the candidate's entrance to this release; live traffic stays where it is."""
-        self._set("-", "-", placed.placement.slot)
+        self._switch.set("-", "-", placed.placement.slot)
 
     def switch(self, placed: Placed) -> None:
         slot, release = placed.placement.slot, f"r{placed.placement.seq}"
-        now = self._set(slot, release, "none")
+        now = self._switch.set(slot, release, "none")
         if (now.slot, now.release) != (slot, release):
             raise OpsError(
                 f"the proxy of {self.prefix} did not take the switch to {release}: it says {now.release!r}"
             )
 
     def close(self) -> None:
-        self._set("none", "none", "none")
+        self._switch.set("none", "none", "none")
 
     def retract_candidate(self) -> None:
         now = self.live()
         if now.candidate not in ("", "none"):
-            self._set(now.slot or "none", now.release or "none", "none")
-
-    def _set(self, slot: str, release: str, candidate: str) -> Live:
-        """What the proxy says afterwards. `-` keeps what is there."""
-        edge = self._edge()
-        if edge is None or edge.status != "running":
-            raise OpsError(f"the proxy of {self.prefix} does not run", remedy="release again; it is repaired first")
-        done = self._switcher(edge, ["set", slot, release, candidate], what="switching the proxy")
-        return _parse_live(done.stdout)
-
-    def _switcher(self, edge: Seen, args: list[str], *, what: str) -> Completed:
-        name = f"{self.prefix}-switch-{self.run_id[:12] or 'manual'}"
-        self._remove_container(name)
-        volume = f"{self.prefix}-edge-state"
-        return self.engine.run(
-            self.engine.argv(
-                *("run", "--rm", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL"),
-                *("--security-opt", "no-new-privileges", "--pull", "never"),
-                *("--label", f"{LABEL}project={self.prefix}", "--label", f"{LABEL}role=helper"),
-                *("--label", f"{LABEL}run={self.run_id}", "-v", f"{volume}:/run/edge"),
-                *("--entrypoint", "switch", edge.fields.image, *args),
-            ),
-            what=what,
-            deadline=30,
-        )
+            self._switch.set(now.slot or "none", now.release or "none", "none")
 
     # -- removing ------------------------------------------------------------------------------------------
     def remove(self, seq: int) -> Pruned:
@@ -458,7 +427,7 @@ class ComposeTarget:
         if done.code:
             problems += done.tail(3)
         for seen in look(self.engine, self.prefix, release=f"r{seq}"):
-            self._remove_container(seen.id)
+            remove_container(self.engine, seen.id)
         removed.append(project)
         shutil.rmtree(self.work / f"r{seq}", ignore_errors=True)
         return Pruned(removed=tuple(removed), problems=tuple(problems))
@@ -484,20 +453,9 @@ class ComposeTarget:
         removed = []
         for seen in look(self.engine, self.prefix, run=run_id):
             if seen.labels.get(LABEL + "role") in ("job", "helper"):
-                self._remove_container(seen.id)
+                remove_container(self.engine, seen.id)
                 removed.append(f"container {seen.name}")
         return Pruned(removed=tuple(removed))
-
-    def _remove_container(self, name: str) -> None:
-        from docker.errors import NotFound
-
-        try:
-            self.engine.guard(self.engine.client.api.remove_container, name, force=True, v=False)
-        except NotFound:
-            return
-        except OpsError as error:
-            if "already in progress" not in error.message:
-                raise
 
     # -- logs ----------------------------------------------------------------------------------------------
     def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:
@@ -529,14 +487,3 @@ class _Paced:
         if self.clock.monotonic() - self.last >= self.interval:
             self.last = self.clock.monotonic()
             self.call()
-
-
-def _parse_live(text: str) -> Live:
-    """`switch show` prints `key value` lines."""
-    pairs = dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
-
-    def value(key: str) -> str:
-        found = pairs.get(key, "").strip()
-        return "" if found == "none" else found
-
-    return Live(release=value("release"), slot=value("live"), candidate=value("candidate"))

@@ -20,7 +20,7 @@ def built(tiny: Tiny, text: str) -> pipeline.Inputs:
     tiny.answer(text)
     w = tiny.wire()
     pipeline.build(w, "local")
-    return pipeline._inputs(w)
+    return pipeline.read_inputs(w)
 
 
 def api(inputs: pipeline.Inputs) -> str:

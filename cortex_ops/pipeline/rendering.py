@@ -139,6 +139,7 @@ def _renderer_for_hand(w: Wiring, env: str) -> Renderer:
         )
         return Renderer(w, env, inputs)
     if not built:
+        w.monorepo  # noqa: B018 - raises where it is no folder
         deliveries(w.stack, w.environment(env), w.settings)  # a missing secret is said before the minutes of a build
         build(w, env)
     return Renderer(w, env, read_inputs(w))

@@ -280,13 +280,12 @@ def _failures(place: Place, progress: Progress) -> list[str]:
 
 
 def test_the_console_of_a_run_that_is_told_to_end_says_so_without_a_trace(place: Place, folder: Path) -> None:
-    child = torture.start(place, folder, "e" * 32)
-    time.sleep(1.0)
-    child.send_signal(signal.SIGTERM)
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert errors.strip().splitlines()[-1] == "told to end by SIGTERM"
-    assert "Traceback" not in errors
+    with victim.Victim(torture.start(place, folder, "e" * 32)) as struck:
+        assert struck.wait_for("· postgres: dump"), struck.lines
+        struck.strike(signal.SIGTERM)
+        assert struck.end() == 130
+    assert struck.lines[-1] == "told to end by SIGTERM"
+    assert not any("Traceback" in line for line in struck.lines)
     assert place.helpers() == []
 
 

@@ -79,6 +79,17 @@ def names_in_engine(engine: Engine, label: str) -> list[tuple[str, str]]:
     return [(image, name) for image, name in rows if "<none>" not in name]
 
 
+def copies_in_engine(engine: Engine, label: str, registry: str) -> list[tuple[str, str]]:
+    """(image id, repository@digest) of every image that carries `label` and was pulled from below `registry`."""
+    form = "{{.ID}} {{.Repository}}@{{.Digest}}"
+    argv = ("image", "ls", "--no-trunc", "--digests", "--filter", f"label={label}", "--format", form)
+    done = _ask(engine, *argv, deadline=120)
+    if done.code != 0:
+        raise _refused(engine, done)
+    rows = [line.split(" ", 1) for line in done.stdout.splitlines() if " " in line]
+    return sorted({(image, name) for image, name in rows if name.startswith(f"{registry}/") and "<none>" not in name})
+
+
 def images_in_use(engine: Engine) -> set[str]:
     """Ids of the images of all containers, running or not."""
     done = _ask(engine, "container", "ls", "--all", "--quiet", "--no-trunc")

@@ -1,11 +1,13 @@
 """Which built images an engine need not keep: first a table with a reason for each, then a step that takes the table.
 
 Narrow: only names that end in our store's own mark are removed, and an image goes with its last name, so another
-checkout's stay, also where both built the same. Images in registries and the engine's copies of them are left alone.
+checkout's stay, also where both built the same. With a registry the engine holds copies, which can be pulled again:
+those that no release of ours retains and no container uses go after a while. Images in registries are left alone.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -61,9 +63,10 @@ def plan(
     out = []
     spare: dict[str, int] = {}
     for image in sorted(images, key=lambda one: one.at or now, reverse=True):
-        why = protected.get(image.image_id, "") or ("a container uses it" if image.image_id in in_use else "")
+        known = next((protected[one] for one in (image.image_id, *image.names) if one in protected), "")
+        why = known or ("a container uses it" if image.image_id in in_use else "")
         if not why:
-            service = image.names[0].partition(":")[0].rpartition("/")[2]
+            service = re.split("[:@]", image.names[0].rpartition("/")[2])[0]
             spare[service] = spare.get(service, 0) + 1
             if spare[service] <= SPARE:
                 why = f"one of the {SPARE} newest of {service}"
@@ -74,11 +77,18 @@ def plan(
 
 
 def table(
-    engine: Engine, store: Store, protected: Mapping[str, str], *, unused: timedelta, clock: Clock = SYSTEM
+    engine: Engine,
+    store: Store,
+    protected: Mapping[str, str],
+    *,
+    unused: timedelta,
+    registry: str = "",
+    clock: Clock = SYSTEM,
 ) -> list[Decision]:
-    """Of what is in the engine now. `protected` names the images of all retained releases, of all environments."""
+    """Of what is in the engine now. `protected` names the images of all retained releases, of all environments;
+    `registry` is where ours are pushed to, empty for none."""
     return plan(
-        in_engine(engine, owner_of(store)),
+        [*in_engine(engine, owner_of(store)), *(copies(engine, registry) if registry else [])],
         protected,
         engine_images.images_in_use(engine),
         unused=unused,
@@ -110,10 +120,24 @@ def in_engine(engine: Engine, owner: str) -> list[Named]:
     ]
 
 
+def copies(engine: Engine, registry: str) -> list[Named]:
+    """Images that were pushed to or pulled from our place in the registry; the digest is their first name."""
+    found = engine_images.copies_in_engine(engine, LABEL + "service", registry)
+    out = []
+    for name, one in engine_images.inspect(engine, [name for _, name in found]).items():
+        tags = [tag for tag in one.get("RepoTags") or [] if tag.startswith(f"{registry}/")]
+        at = _instant(one) or _moment(str(one.get("Created") or ""))
+        out.append(Named(image_id=str(one["Id"]), names=(name, *sorted(tags)), at=at))
+    return out
+
+
 def _instant(document: Mapping[str, object]) -> datetime | None:
     # `Created` is the age of the last layer, which a build from the cache may have taken from long ago.
     metadata = document.get("Metadata")
-    text = str(metadata.get("LastTagTime") or "") if isinstance(metadata, dict) else ""
+    return _moment(str(metadata.get("LastTagTime") or "") if isinstance(metadata, dict) else "")
+
+
+def _moment(text: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:

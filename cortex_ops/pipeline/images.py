@@ -145,4 +145,7 @@ def image_table(w: Wiring) -> list[Decision]:
 
     policy = w.stack.retention
     protected = retained(w.store, policy.releases)
-    return retention.table(w.engine, w.store, protected, unused=policy.unused_span(), clock=w.clock)
+    registry = w.settings.registry
+    return retention.table(
+        w.engine, w.store, protected, unused=policy.unused_span(), registry=registry, clock=w.clock
+    )

@@ -11,6 +11,7 @@ import re
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,32 @@ def test_images_are_pushed_and_pulled_by_digest_with_a_login_that_nothing_keeps(
     for command in seen.commands:
         assert not any(form.decode() in command for form in FORMS), command
     assert not [path for path in seen.files if "cortex-ops-login-" in path and Path(path).exists()]
+
+
+def test_upkeep_removes_the_engines_copies_that_nothing_needs_and_leaves_the_registry_alone(
+    private: tuple[Tiny, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny, _ = private
+    give_login(monkeypatch)
+    tiny.stack({"retention": {"releases": 1, "unused": "1s"}})
+    references = {}
+    for text in ("first", "live"):
+        tiny.answer(text)
+        step = tiny.release()
+        assert step.ok and step.record is not None
+        references[text] = step.record.intent.lock.images["api"].reference()
+    for text in ("a", "b", "c"):
+        tiny.answer(text)
+        references[text] = next(i.reference for i in pipeline.build(tiny.wire(), "local").images if i.name == "api")
+    time.sleep(1.1)
+    done = pipeline.upkeep(tiny.wire(), "local")
+    assert done.problems == () and tiny.get() == "live"
+    there = {
+        text for text, one in references.items() if docker("image", "inspect", "-f", "{{.Id}}", one, check=False)
+    }
+    assert there == {"live", "b", "c"}
+    assert sum(references["first"] in line for line in done.removed) == 1
+    assert pipeline.rollback(tiny.wire(), "local").ok and tiny.get() == "first", "it is pulled again"
 
 
 def test_an_image_that_the_engine_lost_is_pulled_with_the_login(

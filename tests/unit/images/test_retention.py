@@ -32,6 +32,15 @@ def test_a_retained_release_a_container_and_the_newest_keep_an_image_and_what_is
     }
 
 
+def test_a_copy_of_a_registry_s_image_is_known_by_its_reference_and_counted_with_its_service() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    references = [f"127.0.0.1:5000/team/api@sha256:{digit * 64}" for digit in "abcd"]
+    images = [Named(image_id=f"sha256:{one[-1]}", names=(one,), at=at) for one in references]
+    found = table(images, {references[0]: "release 3 of staging"})
+    assert found["sha256:a"] == "kept: release 3 of staging"
+    assert sorted(found[f"sha256:{one}"].partition(":")[0] for one in "bcd") == ["kept", "kept", "removed"]
+
+
 def test_the_newest_are_counted_for_each_service() -> None:
     images = [named(f"{service}{day}", day, service) for service in ("api", "web") for day in (1, 2, 3)]
     removed = {image for image, why in table(images).items() if why.startswith("removed")}

@@ -147,8 +147,12 @@ class ComposeTarget:
         return bool(mine) and all(s.ready() for s in mine)
 
     def releases(self) -> list[int]:
-        found = {_RELEASE.match(s.labels.get(LABEL + "release", "")) for s in look(self.engine, self.prefix)}
-        return sorted({int(m[1]) for m in found if m})
+        """Also one of which only a network is left: its removal was cut short after the containers."""
+        found = {s.labels.get(LABEL + "release", "") for s in look(self.engine, self.prefix)}
+        for row in self.engine.guard(self.engine.client.api.networks, filters={"name": f"{self.prefix}-r"}):
+            project = (row.get("Labels") or {}).get("com.docker.compose.project", "")
+            found.add(project.removeprefix(f"{self.prefix}-"))
+        return sorted({int(match[1]) for one in found if (match := _RELEASE.match(one))})
 
     def endpoints(self) -> dict[str, str]:
         edge = self._switch.edge()

@@ -227,6 +227,19 @@ def test_a_second_release_at_once_is_refused_with_the_holders_name(tiny: Tiny) -
     assert tiny.get() == "held" and tiny.release().ok and tiny.get() == "held two"
 
 
+def test_a_removal_that_was_cut_short_is_completed_by_the_next_release(tiny: Tiny) -> None:
+    live_answer(tiny, "cut short")
+    history = tiny.wire().history("local")
+    old = history.live()
+    assert old is not None
+    live_answer(tiny, "after it")
+    docker("rm", "-f", *tiny.containers(release=f"r{old.seq}"))
+    networks = f"{tiny.prefix}-r{old.seq}_release"
+    assert docker("network", "ls", "-q", "--filter", f"name={networks}"), "its network is left"
+    live_answer(tiny, "the next")
+    assert docker("network", "ls", "-q", "--filter", f"name={networks}") == ""
+
+
 def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     import json
 

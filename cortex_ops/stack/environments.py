@@ -8,7 +8,7 @@ from typing import Literal
 
 from cortex_ops.kernel.errors import InputError
 from cortex_ops.stack.checks import replicas_of
-from cortex_ops.stack.schema import Resources, Stack
+from cortex_ops.stack.schema import Kubernetes, Resources, Stack
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Environment:
     resources: dict[str, Resources]
     env: dict[str, dict[str, str]]
     backup: BackupPlan | None
+    kubernetes: Kubernetes
 
 
 def resolve(stack: Stack, name: str) -> Environment:
@@ -79,6 +80,7 @@ def resolve(stack: Stack, name: str) -> Environment:
         resources=resources,
         env=env,
         backup=_backup(stack) if spec.mode == "production" else None,
+        kubernetes=spec.kubernetes,
     )
 
 

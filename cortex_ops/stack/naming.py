@@ -5,6 +5,7 @@ from __future__ import annotations
 # The proxy's own listeners, which no route may take: its control, and one a routed service for the candidate.
 CONTROL_PORT = 8404
 FIRST_CANDIDATE_PORT = 20001
+STORE_PORTS = {"postgres": ("5432",), "nats": ("4222", "8222"), "redis": ("6379",), "qdrant": ("6333",)}
 
 
 def prefix(stack: str, environment: str) -> str:

@@ -193,6 +193,19 @@ class Override(Model):
     env: dict[str, str] = {}
 
 
+class Kubernetes(Model):
+    """Where an environment's manifests go."""
+
+    namespace: str = Field("", description="Default: the stack's name, a hyphen, the environment's.")
+    storage_class: str = Field("", description="Of all claims; empty: the cluster's default.")
+    pull_secret: str = Field("", description="An existing Secret with the registry's login.")
+    host_address: str = Field("", description="Address or name at which pods reach the host-native services.")
+    ingress_namespace: str = Field(
+        "", description="Namespace of the ingress controller that reaches routed services."
+    )
+    monitoring_namespace: str = Field("", description="Namespace of the Prometheus that scrapes every service.")
+
+
 class EnvironmentSpec(Model):
     target: Literal["compose"] = "compose"
     mode: Literal["development", "production"] = "production"
@@ -211,6 +224,7 @@ class EnvironmentSpec(Model):
     restart_budget: int = Field(2, ge=0, le=1000, description="Crashes at start that are forgiven.")
     wait: float = Field(0.0, ge=0, le=MAX_SECONDS, description="Seconds to wait for another run's lease.")
     overrides: dict[str, Override] = {}
+    kubernetes: Kubernetes = Kubernetes()
 
 
 class Stack(Model):

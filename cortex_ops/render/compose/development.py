@@ -8,10 +8,10 @@ from typing import Any
 from cortex_ops.kernel.values import Bundle
 from cortex_ops.render.compose.common import RenderInputs, escape, secret_paths, started
 from cortex_ops.render.yaml_output import to_yaml
+from cortex_ops.stack.naming import STORE_PORTS
 from cortex_ops.stack.quantities import size
 from cortex_ops.stack.schema import HostService, Service, StoreService
 
-STORE_PORTS = {"postgres": ("5432",), "nats": ("4222", "8222"), "redis": ("6379",), "qdrant": ("6333",)}
 PASSWORD_FILE = "development-only"
 HOST = "host.docker.internal"
 

@@ -22,6 +22,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     render.add_argument(
         "-o", "--output", type=Path, required=True, help="a folder that is new, empty, or an earlier one"
     )
+    render.add_argument("--kind", choices=("compose", "kubernetes"), default="compose", help="default: compose")
     render.set_defaults(run=run_render)
 
 
@@ -59,9 +60,9 @@ def run_render(args: argparse.Namespace) -> int:
     from cortex_ops.wiring import wire
 
     w = wire()
-    folder = _Rendered(args.output, w.environment(args.environment).name, w.stack.name)
+    folder = _Rendered(args.output, w.environment(args.environment).name, w.stack.name, args.kind)
     folder.claim()
-    bundle = pipeline.render_for_hand(w, args.environment)
+    bundle = pipeline.render_for_hand(w, args.environment, args.kind)
     folder.write(bundle.files)
     print(f"{len(bundle.files)} files of {args.environment} in {args.output}; its README.md says what to type")
     return 0
@@ -70,10 +71,10 @@ def run_render(args: argparse.Namespace) -> int:
 class _Rendered:
     """A folder of rendered files. It lists them, so that a later rendering removes those that are no more."""
 
-    LIST = ".cortex-ops.json"
-
-    def __init__(self, folder: Path, environment: str, stack: str) -> None:
-        self.folder, self.owner = folder, {"stack": stack, "environment": environment}
+    def __init__(self, folder: Path, environment: str, stack: str, kind: str) -> None:
+        self.folder, self.owner = folder, {"stack": stack, "environment": environment, "kind": kind}
+        # `kubectl apply -f DIR` reads every .json that is in it.
+        self.list = folder / (".cortex-ops.json" if kind == "compose" else ".cortex-ops.list")
         self.files: list[str] = []
 
     def claim(self) -> None:
@@ -89,12 +90,12 @@ class _Rendered:
         if not any(self.folder.iterdir()):
             return
         try:
-            listed = json.loads(read_regular(self.folder / self.LIST, 1_000_000))
+            listed = json.loads(read_regular(self.list, 1_000_000))
             self.files = [str(name) for name in listed.pop("files")]
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             raise InputError(f"{self.folder} holds files that are not of a rendering", remedy=elsewhere) from None
         if listed != self.owner:
-            what = f"{listed.get('environment')} of {listed.get('stack')}"
+            what = f"{listed.get('environment')} of {listed.get('stack')} for {listed.get('kind')}"
             raise InputError(f"{self.folder} holds the rendering of {what}", remedy=elsewhere)
 
     def write(self, files: dict[str, str]) -> None:
@@ -104,5 +105,5 @@ class _Rendered:
             if ".." not in Path(name).parts and not Path(name).is_absolute():
                 (self.folder / name).unlink(missing_ok=True)
         listed = json.dumps({**self.owner, "files": sorted(files)}, indent=1) + "\n"
-        for name, text in {self.LIST: listed, **files}.items():
+        for name, text in {self.list.name: listed, **files}.items():
             write_atomic(self.folder / name, text.encode())

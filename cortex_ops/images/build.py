@@ -17,7 +17,7 @@ from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.buildx import bake
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images import bases
-from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, plan_builds
+from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, plan_builds, usable
 from cortex_ops.images.policy import judge_images, reading_ahead
 from cortex_ops.images.readback import made, resolved
 from cortex_ops.images.retention import owner_of
@@ -113,7 +113,9 @@ class _Work:
             raise InputError(f"the CA bundle {ca_bundle} does not exist", remedy="correct CORTEX_OPS_CA_BUNDLE")
         contexts = bases.contexts(self.settings, digests)
         known = {prints[image.name]: _known(self.store, prints[image.name]) for image in images}
-        existing = self._existing([ref.reference() for refs in known.values() for ref in refs])
+        # Not those of another place, such as this engine's own from before there was a registry.
+        here = [ref.reference() for refs in known.values() for ref in refs if usable(ref, self.place)]
+        existing = self._existing(here)
         plan = plan_builds(
             images,
             prints,

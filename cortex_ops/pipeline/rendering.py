@@ -100,12 +100,15 @@ def _diff(w: Wiring, env: str, placed: Placed, renderer: Renderer) -> str:
     return "```diff\n" + "\n".join(out) + "\n```"
 
 
-def render_for_hand(w: Wiring, env: str) -> Bundle:
-    """Files for use without this tool: of the images that were built last, or plain builds in development."""
+def render_for_hand(w: Wiring, env: str, kind: str = "compose") -> Bundle:
+    """Files for use without this tool: of the images that were built last, or plain builds in development. `kind` is
+    `compose` or `kubernetes`."""
     from cortex_ops.render.compose import RenderInputs, render_development
     from cortex_ops.render.compose.readme import with_readme
 
     environment = w.environment(env)
+    if kind == "kubernetes":
+        return _manifests(w, env)
     if environment.mode == "development":
         lock = ImageLock(source_revision="", source_dirty=True, images={})
         inputs = RenderInputs(stack=w.stack, environment=environment, lock=lock, secret_versions={})
@@ -115,6 +118,19 @@ def render_for_hand(w: Wiring, env: str) -> Bundle:
     placed = renderer.place(Placement(seq=0, slot="a"), versions)
     inputs = RenderInputs(stack=w.stack, environment=environment, lock=placed.lock, secret_versions=versions)
     return with_readme(placed.bundle, inputs)
+
+
+def _manifests(w: Wiring, env: str) -> Bundle:
+    from cortex_ops.render.compose import RenderInputs
+    from cortex_ops.render.kubernetes import render_kubernetes
+    from cortex_ops.render.kubernetes.readme import with_readme
+
+    check_environment(w, env)
+    renderer = _renderer_for_hand(w, env)
+    versions, volumes = renderer.secrets()
+    lock = renderer.inputs.lock
+    inputs = RenderInputs(stack=w.stack, environment=w.environment(env), lock=lock, secret_versions=versions)
+    return with_readme(render_kubernetes(inputs), inputs, volumes)
 
 
 def apply_secrets(w: Wiring, env: str) -> list[str]:

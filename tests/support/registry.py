@@ -141,3 +141,11 @@ def push_as_user(registry: str, image: str, name: str, folder: Path) -> str:
 
 def _run(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True)
+
+
+def forget(host: str) -> None:
+    """Remove what came from a test's registry from the engine."""
+    listed = docker("image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").split()
+    for name in listed:
+        if name.startswith(f"{host}/"):
+            docker("image", "rm", "-f", name, check=False)

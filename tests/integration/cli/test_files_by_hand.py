@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from cortex_ops.render.kubernetes.strict import findings
 from tests.support.engine import ROOT, docker, docker_env, record
+from tests.support.registry import forget, registry
 from tests.support.tiny import Tiny, free_port, tiny_project
 
 
@@ -90,6 +93,27 @@ def test_compose_reads_every_rendered_file_without_a_warning(tiny: Tiny, env: st
         argv = [record()["docker"], "compose", "-p", "x", "-f", str(file), "config", "--quiet"]
         read = subprocess.run(argv, env=docker_env(), capture_output=True, text=True, check=False)
         assert (read.returncode, read.stdout + read.stderr) == (0, ""), file
+
+
+def test_manifests_name_images_of_the_registry_and_kubectl_finds_nothing_else_in_their_folder(tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as host, tiny_project(tmp_path / "tiny", postgres=True) as tiny:
+        out = tiny.root / "manifests"
+        local = ops(tiny, "render", "-e", "local", "--kind", "kubernetes", "-o", str(out))
+        assert local.returncode == 2 and "its images are only in a local engine" in local.stderr
+        tiny.settings_env = {"CORTEX_OPS_REGISTRY": f"{host}/team"}
+        for _ in range(2):  # the second time over itself
+            done = ops(tiny, "render", "-e", "local", "--kind", "kubernetes", "-o", str(out))
+            assert done.returncode == 0, done.stderr
+        names = sorted(path.name for path in out.iterdir())
+        read = [name for name in names if name.endswith((".json", ".yaml", ".yml"))]  # as kubectl reads a folder
+        assert read == ["00-namespace.yaml", "10-policies.yaml", "30-postgres.yaml", "40-api.yaml"]
+        documents = [one for name in read for one in yaml.safe_load_all((out / name).read_text())]
+        assert {one["metadata"]["name"]: findings(one) for one in documents if findings(one)} == {}
+        (pod,) = [one["spec"]["template"]["spec"] for one in documents if one["kind"] == "Deployment"]
+        assert pod["containers"][0]["image"].startswith(f"{host}/team/api@sha256:")
+        typed_secrets = [line for line in (out / "README.md").read_text().splitlines() if "create secret" in line]
+        assert len(typed_secrets) == 1 and "--from-file=postgres-password=FILE" in typed_secrets[0]
+        forget(host)
 
 
 def test_what_the_readme_says_brings_the_system_up_and_down_again(tiny: Tiny) -> None:

@@ -22,7 +22,7 @@ import zstandard
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError
 from tests.support.engine import ROOT, docker, docker_env, record
-from tests.support.registry import BASE_IMAGES, PASSWORD, USER, Authority, push_as_user, registry
+from tests.support.registry import BASE_IMAGES, PASSWORD, USER, Authority, forget, push_as_user, registry
 from tests.support.tiny import Tiny, tiny_project
 
 FORMS = [
@@ -41,14 +41,6 @@ def private(tmp_path: Path) -> Iterator[tuple[Tiny, str]]:
             yield tiny, host
         finally:
             forget(host)
-
-
-def forget(host: str) -> None:
-    """Remove what came from a test's registry from the engine."""
-    listed = docker("image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").split()
-    for name in listed:
-        if name.startswith(f"{host}/"):
-            docker("image", "rm", "-f", name, check=False)
 
 
 def give_login(monkeypatch: pytest.MonkeyPatch, password: str = PASSWORD) -> dict[str, str]:

@@ -28,9 +28,9 @@ class Part:
 
 
 PARTS = (
-    Part("unit", ("tests/unit",), 900),
-    Part("conformance", ("tests/conformance",), 165),
-    Part("integration", ("tests/integration",), 310),
+    Part("unit", ("tests/unit",), 980),
+    Part("conformance", ("tests/conformance",), 175),
+    Part("integration", ("tests/integration",), 329),
     Part("faults", ("tests/faults",), 33),
     Part("pages", ("tests/pages",), 8),
 )

@@ -111,9 +111,15 @@ def _version_by_cli(host: str, tls: str) -> tuple[str, str]:
     if shutil.which("docker") is None:
         raise SetupError(f"the engine at {host} is reached through the docker CLI", "install the docker CLI")
     argv = ["docker", "version", "--format", "{{.Server.Version}}"]
-    done = run(argv, env={"DOCKER_HOST": host, **tls_variables(tls)}, check=False, deadline=60)
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    return (done.stdout.strip(), "") if done.returncode == 0 else ("", said[-1] if said else "")
+    why = ""
+    for _ in range(5):
+        done = run(argv, env={"DOCKER_HOST": host, **tls_variables(tls)}, check=False, deadline=60)
+        if done.returncode == 0:
+            return done.stdout.strip(), ""
+        why = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "")
+        if "broken pipe" not in why:  # which says that ssh ended before the CLI had written to it, and not why
+            break
+    return "", why
 
 
 def tls_variables(tls: str) -> dict[str, str]:

@@ -6,10 +6,11 @@ from typing import Any
 
 from cortex_ops.kernel.collector import collector_paused
 from cortex_ops.kernel.values import Bundle, Placement
-from cortex_ops.render.compose.common import RenderInputs, escape
+from cortex_ops.render.compose.common import escape
 from cortex_ops.render.compose.edge import edge_document, haproxy_config
 from cortex_ops.render.compose.release import release_document
 from cortex_ops.render.compose.stores import stores_document
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.yaml_output import to_yaml
 
 __all__ = ["RenderInputs", "render_compose"]

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from cortex_ops.kernel.errors import OpsError
-from cortex_ops.kernel.values import ImageLock, ImageRef, Placement
-from cortex_ops.stack import naming
-from cortex_ops.stack.environments import Environment
+from cortex_ops.kernel.values import ImageRef, Placement
+from cortex_ops.render.inputs import SECRETS, RenderInputs
 from cortex_ops.stack.quantities import cpu, size
-from cortex_ops.stack.schema import Service, Stack
+from cortex_ops.stack.schema import Service
 
 LABEL = "org.cortex-ops."
-SECRETS = "/run/secrets"
-
-
-@dataclass(frozen=True)
-class RenderInputs:
-    """All that a rendering depends on, but for the placement. `capabilities` are recorded facts of the target."""
-
-    stack: Stack
-    environment: Environment
-    lock: ImageLock
-    secret_versions: dict[str, str]
-    capabilities: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def prefix(self) -> str:
-        return naming.prefix(self.stack.name, self.environment.name)
-
-    def network(self, name: str) -> str:
-        return naming.network(self.stack.name, self.environment.name, name)
-
-    def image(self, name: str) -> ImageRef:
-        try:
-            return self.lock.images[name]
-        except KeyError:
-            raise OpsError(f"the images hold none for {name}", remedy="build again") from None
-
-    def secret_volume(self, consumer: str) -> str:
-        try:
-            version = self.secret_versions[consumer]
-        except KeyError:
-            raise OpsError(f"there is no version of {consumer}'s secrets") from None
-        return naming.secret_volume(self.stack.name, self.environment.name, consumer, version)
 
 
 def labels(inputs: RenderInputs, role: str, service: str, placement: Placement | None = None) -> dict[str, str]:

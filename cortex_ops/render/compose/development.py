@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cortex_ops.kernel.values import Bundle
-from cortex_ops.render.compose.common import RenderInputs, escape, secret_paths, started
+from cortex_ops.render.compose.common import escape, secret_paths, started
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.yaml_output import to_yaml
 from cortex_ops.stack.naming import STORE_PORTS
 from cortex_ops.stack.quantities import size

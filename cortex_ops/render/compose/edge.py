@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex_ops.kernel.canonical import sha256
-from cortex_ops.render.compose.common import LABEL, RenderInputs, hardened, image_fields, labels, limits, mount
+from cortex_ops.render.compose.common import LABEL, hardened, image_fields, labels, limits, mount
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.stack.naming import CONTROL_PORT, FIRST_CANDIDATE_PORT
 
 UID = 10100

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cortex_ops.kernel.values import Bundle
-from cortex_ops.render.compose.common import RenderInputs
 from cortex_ops.render.compose.development import host_variable
+from cortex_ops.render.inputs import RenderInputs
 
 
 def with_readme(bundle: Bundle, inputs: RenderInputs) -> Bundle:

@@ -11,8 +11,6 @@ from typing import Any
 from cortex_ops.kernel.values import Placement
 from cortex_ops.render.compose.common import (
     LABEL,
-    SECRETS,
-    RenderInputs,
     hardened,
     image_fields,
     labels,
@@ -22,6 +20,7 @@ from cortex_ops.render.compose.common import (
     started,
 )
 from cortex_ops.render.compose.edge import routes
+from cortex_ops.render.inputs import SECRETS, RenderInputs
 from cortex_ops.stack.naming import CONTROL_PORT
 from cortex_ops.stack.schema import Service
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortex_ops.render.compose.common import SECRETS, RenderInputs, hardened, image_fields, labels, limits, mount
+from cortex_ops.render.compose.common import hardened, image_fields, labels, limits, mount
+from cortex_ops.render.inputs import SECRETS, RenderInputs
 from cortex_ops.stack import naming
 from cortex_ops.stack.schema import StoreService
 

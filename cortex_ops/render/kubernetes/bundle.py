@@ -6,7 +6,7 @@ from typing import Any
 
 from cortex_ops.kernel.collector import collector_paused
 from cortex_ops.kernel.values import Bundle, Placement
-from cortex_ops.render.compose.common import RenderInputs
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import PART_OF, Object, namespace
 from cortex_ops.render.kubernetes.host import host_objects
 from cortex_ops.render.kubernetes.jobs import job_objects

@@ -6,7 +6,7 @@ from typing import Any
 
 from cortex_ops.kernel.errors import InputError, OpsError
 from cortex_ops.kernel.values import ImageRef
-from cortex_ops.render.compose.common import SECRETS, RenderInputs
+from cortex_ops.render.inputs import SECRETS, RenderInputs
 from cortex_ops.stack.quantities import cpu, size
 from cortex_ops.stack.schema import Resources, Service
 
@@ -127,11 +127,16 @@ def variables(inputs: RenderInputs, name: str, service: Service) -> list[Object]
         "CORTEX_RELEASE": f"i{inputs.image(name).fingerprint[:12]}",
         **{v: f"{SECRETS}/{secret}" for v, secret in service.secrets.items() if v not in service.exposure},
     }
-    out: list[Object] = [{"name": key, "value": plain[key]} for key in plain]
+    out: list[Object] = [{"name": key, "value": literal(plain[key])} for key in plain]
     for key in service.exposure:
         reference = {"name": secret_name(inputs, name), "key": service.secrets[key]}
         out.append({"name": key, "valueFrom": {"secretKeyRef": reference}})
     return sorted(out, key=lambda one: str(one["name"]))
+
+
+def literal(text: str) -> str:
+    """The kubelet expands `$(NAME)` in values, commands and arguments, and makes one `$` of two; ours are final."""
+    return text.replace("$", "$$")
 
 
 def reached(inputs: RenderInputs, value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cortex_ops.kernel.errors import InputError
-from cortex_ops.render.compose.common import RenderInputs
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import Object, labels, named
 from cortex_ops.render.kubernetes.policies import deployed, is_address
 

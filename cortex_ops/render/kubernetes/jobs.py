@@ -4,13 +4,14 @@ their own and the release's number in their name."""
 from __future__ import annotations
 
 from cortex_ops.kernel.values import Placement
-from cortex_ops.render.compose.common import SECRETS, RenderInputs
+from cortex_ops.render.inputs import SECRETS, RenderInputs
 from cortex_ops.render.kubernetes.common import (
     Object,
     account,
     container_security,
     files,
     image,
+    literal,
     named,
     pod,
     resources,
@@ -45,7 +46,7 @@ def _migration(inputs: RenderInputs, placement: Placement, name: str, service: S
         "name": "migrate",
         "image": image(ref, inputs.environment.name),
         "imagePullPolicy": "IfNotPresent",
-        "command": list(service.migrations.command),
+        "command": [literal(one) for one in service.migrations.command],
         "env": variables(inputs, name, service),
         "resources": resources(inputs.environment.resources[name]),
         "securityContext": container_security(inputs),
@@ -77,7 +78,7 @@ def _tests(inputs: RenderInputs, placement: Placement) -> list[Object]:
         "name": RUNNER,
         "image": image(ref, inputs.environment.name),
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": key, "value": plain[key]} for key in sorted(plain)],
+        "env": [{"name": key, "value": literal(plain[key])} for key in sorted(plain)],
         "resources": resources(Resources(memory="512Mi", cpu="1")),
         "securityContext": container_security(inputs),
         "volumeMounts": mounts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from cortex_ops.render.compose.common import RenderInputs
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import Object, named, selector
 from cortex_ops.stack.naming import STORE_PORTS
 from cortex_ops.stack.schema import Service

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from cortex_ops.kernel.values import Bundle
-from cortex_ops.render.compose.common import RenderInputs
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import namespace, secret_name
 from cortex_ops.stack.naming import secret_volume
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortex_ops.render.compose.common import RenderInputs
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import (
     Object,
     account,
@@ -12,6 +12,7 @@ from cortex_ops.render.kubernetes.common import (
     files,
     image,
     labels,
+    literal,
     named,
     pod,
     resources,
@@ -85,7 +86,7 @@ def _template(inputs: RenderInputs, name: str, service: Service) -> Object:
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
     }
     if service.command:
-        container["command"] = service.command
+        container["command"] = [literal(one) for one in service.command]
     more: dict[str, Any] = {"containers": [container], "volumes": volumes}
     more["terminationGracePeriodSeconds"] = GRACE_S + DRAIN_S
     if least(inputs, name, service) > 1:

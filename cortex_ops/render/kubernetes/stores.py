@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cortex_ops.render.compose.common import RenderInputs
 from cortex_ops.render.compose.stores import KINDS
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import (
     Object,
     account,
@@ -12,6 +12,7 @@ from cortex_ops.render.kubernetes.common import (
     files,
     image,
     labels,
+    literal,
     named,
     pod,
     selector,
@@ -38,13 +39,14 @@ def _stateful(inputs: RenderInputs, name: str, store: StoreService) -> Object:
     kind = KINDS[store.kind](store)
     volumes, mounts = files(inputs, name, secrets=True, writable=kind["tmpfs"])
     mounts.append({"name": "data", "mountPath": kind["data"]})
+    given: dict[str, str] = kind["service"].get("environment") or {}
     limits = {"cpu": cores(store.cpu), "memory": str(size(store.memory))}
     container: Object = {
         "name": name,
         "image": image(inputs.image(name), inputs.environment.name),
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"containerPort": int(port), "protocol": "TCP"} for port in STORE_PORTS[store.kind]],
-        "env": [{"name": k, "value": v} for k, v in sorted((kind["service"].get("environment") or {}).items())],
+        "env": [{"name": k, "value": literal(v)} for k, v in sorted(given.items())],
         "resources": {"requests": {"cpu": "100m", "memory": limits["memory"]}, "limits": limits},
         "securityContext": container_security(inputs),
         "volumeMounts": mounts,
@@ -52,7 +54,7 @@ def _stateful(inputs: RenderInputs, name: str, store: StoreService) -> Object:
         "readinessProbe": _probe(kind["health"], period=5, failures=3),
     }
     if "command" in kind["service"]:
-        container["args"] = kind["service"]["command"]
+        container["args"] = [literal(one) for one in kind["service"]["command"]]
     claim: Object = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": str(size(store.volume))}},

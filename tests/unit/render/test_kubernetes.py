@@ -157,6 +157,32 @@ def test_an_exposed_secret_is_a_reference() -> None:
     assert container["command"] == ["node", "x"]
 
 
+@pytest.mark.parametrize("value", ["$(HOME)", "$$(HOME)", "a $5 note", "$$", "$", "y", "0o17", "1e3", ""])
+def test_a_value_is_what_was_written_after_the_kubelet_expanded_it(value: str) -> None:
+    def change(document: Document) -> None:
+        document["services"]["api"]["env"]["ODD"] = value
+        document["services"]["api"]["command"] = ["run", value]
+
+    (container,) = the("Deployment", "api", change)["spec"]["template"]["spec"]["containers"]
+    (given,) = [one["value"] for one in container["env"] if one["name"] == "ODD"]
+    assert (expanded(given), expanded(container["command"][1])) == (value, value)
+
+
+def expanded(text: str) -> str:
+    """As the kubelet does it (kubernetes/third_party/forked/golang/expansion): `$$` is `$`, `$(NAME)` is replaced."""
+    out, rest = "", text
+    while "$" in rest:
+        before, _, rest = rest.partition("$")
+        out += before
+        if rest.startswith("$"):
+            out, rest = out + "$", rest[1:]
+        elif rest.startswith("(") and ")" in rest:
+            out, rest = out + "EXPANDED", rest.partition(")")[2]
+        else:
+            out += "$"
+    return out + rest
+
+
 def test_a_service_that_must_not_run_twice_is_recreated() -> None:
     def alone(document: Document) -> None:
         document["services"]["agents"]["handover"] = "stop_start"

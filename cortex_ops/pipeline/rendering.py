@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Bundle, ImageLock, Placed, Placement
 from cortex_ops.pipeline.images import build
@@ -121,8 +122,10 @@ def render_for_hand(w: Wiring, env: str, kind: str = "compose") -> Bundle:
 
 
 def _manifests(w: Wiring, env: str) -> Bundle:
-    from cortex_ops.render.compose import RenderInputs
+    from cortex_ops.render.compose import RenderInputs, render_compose
+    from cortex_ops.render.equivalence import differences
     from cortex_ops.render.kubernetes import render_kubernetes
+    from cortex_ops.render.kubernetes.policy import judge
     from cortex_ops.render.kubernetes.readme import with_readme
 
     check_environment(w, env)
@@ -130,7 +133,11 @@ def _manifests(w: Wiring, env: str) -> Bundle:
     versions, volumes = renderer.secrets()
     lock = renderer.inputs.lock
     inputs = RenderInputs(stack=w.stack, environment=w.environment(env), lock=lock, secret_versions=versions)
-    return with_readme(render_kubernetes(inputs), inputs, volumes)
+    bundle = render_kubernetes(inputs)
+    wrong = [*judge(bundle.files), *(one.line() for one in differences(inputs, render_compose(inputs), bundle))]
+    if wrong:
+        raise OpsError(f"the manifests of {env} may not be applied: {wrong[0]}", details=wrong[1:])
+    return with_readme(bundle, inputs, volumes)
 
 
 def apply_secrets(w: Wiring, env: str) -> list[str]:

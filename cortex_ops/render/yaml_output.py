@@ -51,6 +51,12 @@ def read_yaml(text: str) -> Any:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
+@collector_paused()
+def read_all_yaml(text: str) -> list[Any]:
+    """The documents of a file of several."""
+    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
 def _keyed(value: Any) -> Any:
     if isinstance(value, dict):
         return {(_Key(k) if _plain(k) else str(k)): _keyed(v) for k, v in value.items()}

@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from cortex_ops.kernel.errors import InputError, OpsError
-from cortex_ops.kernel.values import ImageLock, ImageRef, Placement
-from cortex_ops.render.compose import RenderInputs
+from cortex_ops.kernel.values import Placement
 from cortex_ops.render.kubernetes import render_kubernetes
 from cortex_ops.render.kubernetes.strict import findings
-from cortex_ops.secrets.delivery import consumers
-from cortex_ops.stack.environments import resolve
-from cortex_ops.stack.load import load_stack_text
-
-FILE = Path(__file__).resolve().parents[3] / "deploy" / "stack.yaml"
-Change = Callable[[dict[str, Any]], Any]
-Document = dict[str, Any]
-
-
-def hosted(document: Document) -> None:
-    document["environments"]["local"]["kubernetes"] = {"host_address": "192.0.2.7"}
-
-
-def inputs(*changes: Change, images: dict[str, Any] | None = None) -> RenderInputs:
-    document = yaml.safe_load(FILE.read_text())
-    for change in (hosted, *changes):
-        change(document)
-    stack = load_stack_text(json.dumps(document), FILE)
-    names = [*stack.services, *stack.stores, "edge", "integration-tests"]
-    given = {"repository": "registry.test/cortex", "digest": "sha256:" + "a" * 64, "user": "1000:1000"} | (
-        images or {}
-    )
-    lock = ImageLock(
-        source_revision="r",
-        source_dirty=False,
-        images={n: ImageRef(fingerprint=f"{n}-fingerprint", **given) for n in names},
-    )
-    return RenderInputs(
-        stack=stack,
-        environment=resolve(stack, "local"),
-        lock=lock,
-        secret_versions=dict.fromkeys(consumers(stack), "0123456789ab"),
-    )
+from tests.support.cluster_inputs import Change, Document, inputs
 
 
 def documents(*changes: Change, placement: Placement | None = None) -> list[Document]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from deploy.setup.daemons import Daemon, listens
 from deploy.setup.finding import ask, version_at
-from deploy.setup.shell import SetupError
+from deploy.setup.shell import SetupError, say
 
 HOME = Path("/var/lib/cortex-ops/engine")
 RUNTIME = Path("/run/cortex-ops")
@@ -108,7 +109,16 @@ class BareEngine:
             (self.runtime / "dockerd-own.pid").unlink(missing_ok=True)
         # A dockerd that outlived its containerd answers about itself at once, about images when it has reconnected.
         question = "/images/json" if ran and outlived else "/version"
-        self.dockerd().start(lambda: ask(self.host, question) is not None)
+        try:
+            self.dockerd().start(lambda: ask(self.host, question) is not None)
+        except SetupError as error:
+            builds = self.home / "docker" / "buildkit"
+            if "context deadline exceeded" not in error.message or not builds.is_dir():
+                raise
+            # dockerd reads the records of all builds at its start and gives up after 15 s: thousands are too many.
+            say("  the engine's build cache is too large to be read in time: it is removed, images and volumes stay")
+            shutil.rmtree(builds)
+            self.dockerd().start(lambda: ask(self.host, question) is not None)
         if ran:
             self._follow_mirror()
 

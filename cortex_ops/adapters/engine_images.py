@@ -71,23 +71,23 @@ def pull(engine: Engine, reference: str, *, deadline: float = 900) -> None:
 
 def names_in_engine(engine: Engine, label: str) -> list[tuple[str, str]]:
     """(image id, repository:tag) of every named image that carries `label`. Takes a second on a containerd store."""
-    form = "{{.ID}} {{.Repository}}:{{.Tag}}"
-    done = _ask(engine, "image", "ls", "--no-trunc", "--filter", f"label={label}", "--format", form, deadline=120)
-    if done.code != 0:
-        raise _refused(engine, done)
-    rows = [line.split(" ", 1) for line in done.stdout.splitlines() if " " in line]
-    return [(image, name) for image, name in rows if "<none>" not in name]
+    return _listed(engine, label, "{{.ID}} {{.Repository}}:{{.Tag}}")
 
 
-def copies_in_engine(engine: Engine, label: str, registry: str) -> list[tuple[str, str]]:
-    """(image id, repository@digest) of every image that carries `label` and was pulled from below `registry`."""
-    form = "{{.ID}} {{.Repository}}@{{.Digest}}"
-    argv = ("image", "ls", "--no-trunc", "--digests", "--filter", f"label={label}", "--format", form)
+def copies_in_engine(engine: Engine, label: str, registry: str) -> list[str]:
+    """repository@digest of every image that carries `label` and was pushed to or pulled from below `registry`."""
+    rows = _listed(engine, label, "{{.ID}} {{.Repository}}@{{.Digest}}", "--digests")
+    return sorted({name for _, name in rows if name.startswith(f"{registry}/")})
+
+
+def _listed(engine: Engine, label: str, form: str, *flags: str) -> list[tuple[str, str]]:
+    """(image id, name) in the form's own spelling, without images that have no such name."""
+    argv = ("image", "ls", "--no-trunc", *flags, "--filter", f"label={label}", "--format", form)
     done = _ask(engine, *argv, deadline=120)
     if done.code != 0:
         raise _refused(engine, done)
     rows = [line.split(" ", 1) for line in done.stdout.splitlines() if " " in line]
-    return sorted({(image, name) for image, name in rows if name.startswith(f"{registry}/") and "<none>" not in name})
+    return [(image, name) for image, name in rows if "<none>" not in name]
 
 
 def images_in_use(engine: Engine) -> set[str]:

@@ -114,9 +114,11 @@ def run_down(args: argparse.Namespace) -> int:
         w.progress.say(f"nothing to remove: {error.message}")
         return 0
     for env in environments:
-        for line in remove_environment(w.engine, w.prefix(env), data=args.purge):
+        removed = remove_environment(w.engine, w.prefix(env), data=args.purge)
+        for line in removed:
             w.progress.say(f"  removed {line}")
-        w.history(env).take_down(w.settings.actor, iso(w.clock.now()))
+        if any(line.startswith("container ") for line in removed):  # else it runs elsewhere, and the store is shared
+            w.history(env).take_down(w.settings.actor, iso(w.clock.now()))
     if args.purge:
         ours = retention.in_engine(w.engine, retention.owner_of(w.store))
         everything = [retention.Decision(image=one, remove=True, reason="everything goes") for one in ours]

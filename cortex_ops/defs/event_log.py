@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-INDEX = "index"
 BUSY_S = 60
 _one_run = threading.Event()
 
@@ -62,7 +61,7 @@ class EventLog(SqliteEventLogStorage):
         return self._connection(run_id, lambda: plain(run_id)) if run_id else plain(run_id)
 
     def index_connection(self) -> AbstractContextManager[Connection]:
-        return self._connection(INDEX, super().index_connection)
+        return self._connection(INDEX_SHARD_NAME, super().index_connection)
 
     def has_table(self, table_name: str) -> bool:
         if table_name not in self._tables and super().has_table(table_name):

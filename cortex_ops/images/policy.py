@@ -73,7 +73,7 @@ def reading_ahead(engine: Engine, store: Store, tags: Collection[str]) -> Iterat
     missing = set(tags)
 
     def read() -> None:
-        with suppress(OpsError):
+        with suppress(Exception):  # in a thread of its own it would be a trace on the console
             found = [str(one["Id"]) for one in engine_images.inspect(engine, sorted(tags)).values()]
             _read(engine, store, [one for one in found if store.get(_key(one)) is None])
 

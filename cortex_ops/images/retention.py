@@ -124,7 +124,7 @@ def copies(engine: Engine, registry: str) -> list[Named]:
     """Images that were pushed to or pulled from our place in the registry; the digest is their first name."""
     found = engine_images.copies_in_engine(engine, LABEL + "service", registry)
     out = []
-    for name, one in engine_images.inspect(engine, [name for _, name in found]).items():
+    for name, one in engine_images.inspect(engine, found).items():
         tags = [tag for tag in one.get("RepoTags") or [] if tag.startswith(f"{registry}/")]
         at = _instant(one) or _moment(str(one.get("Created") or ""))
         out.append(Named(image_id=str(one["Id"]), names=(name, *sorted(tags)), at=at))

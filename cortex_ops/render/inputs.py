@@ -36,9 +36,12 @@ class RenderInputs:
         except KeyError:
             raise OpsError(f"the images hold none for {name}", remedy="build again") from None
 
-    def secret_volume(self, consumer: str) -> str:
+    def secret_version(self, consumer: str) -> str:
         try:
-            version = self.secret_versions[consumer]
+            return self.secret_versions[consumer]
         except KeyError:
             raise OpsError(f"there is no version of {consumer}'s secrets") from None
+
+    def secret_volume(self, consumer: str) -> str:
+        version = self.secret_version(consumer)
         return naming.secret_volume(self.stack.name, self.environment.name, consumer, version)

@@ -6,6 +6,7 @@ from typing import Any
 
 from cortex_ops.kernel.errors import InputError, OpsError
 from cortex_ops.kernel.values import ImageRef
+from cortex_ops.render.compose.common import secret_paths
 from cortex_ops.render.inputs import SECRETS, RenderInputs
 from cortex_ops.stack.quantities import cpu, size
 from cortex_ops.stack.schema import Resources, Service
@@ -94,10 +95,7 @@ def cores(text: str) -> str:
 
 def secret_name(inputs: RenderInputs, consumer: str) -> str:
     """The version is in the name: a pod template names the very values that it was started for."""
-    try:
-        return f"{consumer}-{inputs.secret_versions[consumer]}"
-    except KeyError:
-        raise OpsError(f"there is no version of {consumer}'s secrets") from None
+    return f"{consumer}-{inputs.secret_version(consumer)}"
 
 
 def files(
@@ -125,7 +123,7 @@ def variables(inputs: RenderInputs, name: str, service: Service) -> list[Object]
         "HOST": "0.0.0.0",
         # Of the image and not of the release, so that an unchanged service is not restarted by every release.
         "CORTEX_RELEASE": f"i{inputs.image(name).fingerprint[:12]}",
-        **{v: f"{SECRETS}/{secret}" for v, secret in service.secrets.items() if v not in service.exposure},
+        **secret_paths(service),
     }
     out: list[Object] = [{"name": key, "value": literal(plain[key])} for key in plain]
     for key in service.exposure:

@@ -94,6 +94,9 @@ def test_down_removes_what_was_made_and_nothing_else_and_purge_removes_the_data_
     assert "removed" not in down(tiny), "the second time there is nothing left to remove"
     assert tiny.release().ok and tiny.get(), "it runs again with the data that was kept"
     assert "taken down" not in cli(tiny, "history", "-e", "local")
+    docker("rm", "-f", *tiny.containers())
+    down(tiny)
+    assert "taken down" not in cli(tiny, "history", "-e", "local"), "nothing of it ran on this engine"
     down(tiny, "PURGE=1")
     assert left(tiny) == {"container": [], "network": [], "volume": []}
     assert docker("image", "ls", "-q", "--no-trunc").split().count(ours) == 0

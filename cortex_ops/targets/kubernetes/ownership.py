@@ -1,0 +1,207 @@
+"""Who set which field, of `metadata.managedFields`: what others added to our objects, and what we left behind.
+
+FieldsV1 names a field `f:name`, an item of a list `k:{its keys}`, `v:its value` or `i:its position`; `.` is the thing
+itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cortex_ops.kernel.values import Value
+from cortex_ops.targets.kubernetes.objects import Document, Ref
+from cortex_ops.targets.kubernetes.paths import DEFAULT_KEYS, join, settled
+
+Steps = tuple[str, ...]
+
+# What fills in an object as part of the cluster; small distributions are one program of their own name.
+_CLUSTER = frozenset(
+    {"kube-controller-manager", "kube-scheduler", "kube-apiserver", "kubelet", "cloud-controller-manager"}
+    | {"k3s", "rke2", "k0s", "kubelite"}
+)
+# How many replicas is an autoscaler's, unless it is rendered and then compared; a restart changes nothing that runs;
+# a claim is told its volume.
+_ALLOWED = (
+    ("f:spec", "f:replicas"),
+    ("f:spec", "f:volumeName"),
+    ("f:metadata", "f:labels", "f:kubernetes.io/metadata.name"),
+)
+_RESTARTED = "f:kubectl.kubernetes.io/restartedAt"
+
+# What the server itself fills in belongs to whoever created the object, and comes back when it is removed.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "dnsPolicy": ("ClusterFirst",),
+    "restartPolicy": ("Always",),
+    "schedulerName": ("default-scheduler",),
+    "terminationGracePeriodSeconds": (30,),
+    "terminationMessagePath": ("/dev/termination-log",),
+    "terminationMessagePolicy": ("File",),
+    "imagePullPolicy": ("IfNotPresent", "Always"),
+    "enableServiceLinks": (True,),
+    "protocol": ("TCP",),
+    "scheme": ("HTTP",),
+    "successThreshold": (1,),
+    "failureThreshold": (3,),
+    "periodSeconds": (10,),
+    "timeoutSeconds": (1,),
+    "defaultMode": (420,),
+    "progressDeadlineSeconds": (600,),
+    "revisionHistoryLimit": (10,),
+    "type": ("RollingUpdate", "ClusterIP"),
+    "maxSurge": ("25%",),
+    "maxUnavailable": ("25%",),
+    "partition": (0,),
+    "podManagementPolicy": ("OrderedReady",),
+    "sessionAffinity": ("None",),
+    "internalTrafficPolicy": ("Cluster",),
+    "ipFamilyPolicy": ("SingleStack",),
+    "volumeMode": ("Filesystem",),
+    "completions": (1,),
+    "parallelism": (1,),
+    "completionMode": ("NonIndexed",),
+}
+
+
+class Field(Value):
+    """One field of a live object: who set it, where a person finds it, and its JSON pointer."""
+
+    object: str
+    manager: str
+    path: str
+    pointer: str
+
+
+def foreign(rendered: Document, live: Document, ours: str, ignore: Iterable[str] = ()) -> list[Field]:
+    """Fields that managers other than `ours` (and those to `ignore`) own and we neither own nor render, of what was
+    ours to say: all but the status, and of the metadata the labels. Where a whole item or map is another's, only that
+    is named. A rendered field that another changed is no such field: the next apply takes it back."""
+    rendered = settled(rendered)
+    allowed = {*ignore, *_CLUSTER, ours}
+    mine: set[Steps] = set()
+    theirs: dict[Steps, str] = {}
+    for entry in _entries(live):
+        manager = entry.get("manager", "")
+        for steps in _leaves(entry.get("fieldsV1") or {}):
+            if manager == ours:
+                mine |= {steps[:length] for length in range(1, len(steps) + 1)}
+            elif manager not in allowed and _in_scope(live, steps):
+                theirs[steps] = f"{theirs[steps]}, {manager}" if steps in theirs else manager
+    # Items of a list are named, and not the list.
+    lists = {steps[:at] for steps in theirs for at, step in enumerate(steps) if not step.startswith("f:")}
+    theirs = {
+        steps: manager
+        for steps, manager in theirs.items()
+        if steps not in mine and steps not in lists and _resolve(rendered, steps) is None
+    }
+    out = []
+    for steps, manager in sorted(theirs.items()):
+        if any(steps[:length] in theirs for length in range(1, len(steps))):
+            continue
+        found = _resolve(live, steps)
+        if found is not None and not _is_default(steps[-1].removeprefix("f:"), found[2]):
+            out.append(_field(live, manager, found))
+    return out
+
+
+def leftovers(rendered: Document, live: Document, ours: str) -> list[Field]:
+    """Fields that we applied once and that are rendered no more: the next apply takes them away."""
+    rendered = settled(rendered)
+    found: dict[str, Field] = {}
+    for entry in _entries(live):
+        if entry.get("manager") != ours or entry.get("operation") != "Apply":
+            continue
+        for steps in _leaves(entry.get("fieldsV1") or {}):
+            gone = next((n for n in range(1, len(steps) + 1) if _resolve(rendered, steps[:n]) is None), None)
+            where = _resolve(live, steps[:gone]) if gone is not None else None
+            if where is not None:
+                found.setdefault(where[1], _field(live, ours, where))
+    return list(found.values())
+
+
+def removals(fields: Iterable[Field], resource_version: str = "") -> list[Document]:
+    """A JSON patch that takes these fields of one object away: from the end of every list, so that positions hold,
+    and only while the object is at `resource_version`, since positions are those of what was read."""
+    found = {tuple(one.pointer.split("/")[1:]) for one in fields}
+    found = {one for one in found if not any(one[:length] in found for length in range(1, len(one)))}
+
+    def last_first(tokens: Steps) -> list[tuple[bool, int, str]]:
+        return [(token.isdigit(), int(token) if token.isdigit() else 0, token) for token in tokens]
+
+    ordered = sorted(found, key=last_first, reverse=True)
+    patch: list[Document] = [{"op": "remove", "path": "/" + "/".join(tokens)} for tokens in ordered]
+    if patch and resource_version:
+        patch.insert(0, {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version})
+    return patch
+
+
+def _entries(live: Document) -> list[Document]:
+    """Those of the object itself: a `subresource` is the status, or a scale that an autoscaler set."""
+    return [one for one in live["metadata"].get("managedFields") or [] if not one.get("subresource")]
+
+
+def _leaves(fields: Document, steps: Steps = ()) -> Iterator[Steps]:
+    for key, inner in fields.items():
+        if key == ".":
+            yield steps
+        elif inner:
+            yield from _leaves(inner, (*steps, key))
+        else:
+            yield (*steps, key)
+
+
+def _in_scope(live: Document, steps: Steps) -> bool:
+    if steps in _ALLOWED or steps == ("f:spec",) or steps[0] == "f:status":
+        return False
+    if steps[-1] in (_RESTARTED, "f:annotations", "f:labels"):  # the maps themselves say nothing
+        return False
+    if steps[0] != "f:metadata":
+        return True
+    if steps[1:2] != ("f:labels",):
+        return False
+    # A namespace is labelled by many; what its pods may do is ours.
+    return live["kind"] != "Namespace" or steps[2].startswith("f:pod-security.kubernetes.io/")
+
+
+def _resolve(document: Any, steps: Steps) -> tuple[str, str, Any] | None:
+    """(JSON pointer, path for a person, value) of a field in an object; None when it is not there."""
+    pointer, path, value = "", "", document
+    for step in steps:
+        kind, _, name = step.partition(":")
+        if kind == "f":
+            if not isinstance(value, dict) or value.get(name) is None:
+                return None
+            token, path, value = name, join(path, name), value[name]
+        else:
+            position = _position(value, kind, name)
+            if position is None:
+                return None
+            keys = json.loads(name)
+            shown = "/".join(str(one) for one in keys.values()) if kind == "k" else str(keys)
+            token, path, value = str(position), f"{path}[{shown}]", value[position]
+        pointer += "/" + token.replace("~", "~0").replace("/", "~1")
+    return pointer, path, value
+
+
+def _position(items: Any, kind: str, name: str) -> int | None:
+    if not isinstance(items, list):
+        return None
+    asked = json.loads(name)
+    for number, item in enumerate(items):
+        if kind == "k":
+            if isinstance(item, dict) and all(item.get(k, DEFAULT_KEYS.get(k)) == v for k, v in asked.items()):
+                return number
+        elif (item if kind == "v" else number) == asked:
+            return number
+    return None
+
+
+def _is_default(name: str, value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_default(key, one) for key, one in value.items())
+    return value in _DEFAULTS.get(name, ())
+
+
+def _field(live: Document, manager: str, found: tuple[str, str, Any]) -> Field:
+    return Field(object=Ref.of(live).label(), manager=manager, path=found[1], pointer=found[0])

@@ -20,7 +20,7 @@ _NO_IMAGE = (
     ("its registry refuses the pull", r"unauthori[sz]ed|\b401\b|\b403\b|forbidden|access (is |to .* is )?denied"),
     ("its registry refuses the pull", r"denied: |authorization failed|no basic auth credentials"),
     ("it is not built for the node's platform", r"no match(ing manifest)? for (platform|.* in the manifest list)"),
-    ("it is not found", r"not ?found|manifest unknown|name unknown|does not exist"),
+    ("it is not found", r"not ?found|(manifest|name)[ _]unknown|does not exist"),
     ("the node and its registry do not speak the same TLS", r"x509: |HTTP response to HTTPS client"),
 )
 _IMAGE = {

@@ -141,7 +141,8 @@ def rejected(pods: Sequence[Document], budget: int, forgiven: Mapping[str, int] 
         return ""
     status = ended[-1]["status"]
     why = ": ".join(one for one in (status.get("reason", ""), short(status.get("message", ""))) if one)
-    return f"pod {ended[-1]['metadata']['name']} was rejected, and {len(ended) - 1} before it ({why or 'no reason'})"
+    before = f", and {len(ended) - 1} before it" if len(ended) > 1 else ""
+    return f"pod {ended[-1]['metadata']['name']} was rejected{before} ({why or 'no reason'})"
 
 
 def unschedulable(pod: Document, *, grace: float | None = None, now: datetime | None = None) -> str:

@@ -10,7 +10,8 @@ from cortex_ops.targets.kubernetes.pods import Budget
 
 
 class Kind(Protocol):
-    """`live` is the object as the server has it, `pods` those of its newest revision (`pods.newest`)."""
+    """`live` is the object as the server has it, `pods` those of its newest revision (`pods.newest`). Ask whether it
+    is done before whether it failed: what is done may still have a pod that crashed."""
 
     def done(self, live: Document, pods: Sequence[Document]) -> bool:
         """Whether it is as it was asked to be."""

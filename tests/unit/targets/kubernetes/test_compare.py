@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from cortex_ops.render.kubernetes import render_kubernetes
 from cortex_ops.render.yaml_output import read_all_yaml
 from cortex_ops.targets.kubernetes.compare import differences, drift, pending
 from cortex_ops.targets.kubernetes.equal import quantity
+from cortex_ops.targets.kubernetes.paths import keys_of
 from tests.support.cluster_inputs import inputs
 
 Document = dict[str, Any]
@@ -339,6 +341,36 @@ def test_an_object_that_is_not_there_is_one_difference() -> None:
     assert [one.line() for one in drift(deployment(), None, "ours")] == [
         "Deployment api: object: expected 'present', found 'absent'"
     ]
+
+
+def fields_of(value: Any, place: tuple[str, ...] = ()) -> Document:
+    """FieldsV1 of what is applied: lists of the API's own keys by these, all others as a whole."""
+    out: Document = {}
+    for key, one in value.items():
+        inner = (*place, key)
+        keys = keys_of(inner)
+        if isinstance(one, dict) and key not in ("selector", "podSelector", "matchLabels", "nodeSelector"):
+            out[f"f:{key}"] = fields_of(one, inner)
+        elif isinstance(one, list) and keys:
+            items = [({k: i.get(k, "TCP") for k in keys}, fields_of(i, inner)) for i in one]
+            out[f"f:{key}"] = {f"k:{json.dumps(k)}": {".": {}, **fields} for k, fields in items}
+        else:
+            out[f"f:{key}"] = {}
+    return out
+
+
+@pytest.mark.parametrize("owners", [["ours"], ["ours", "kubectl-create"], ["kubectl-create"]])
+def test_what_was_applied_as_rendered_has_no_drift_whoever_else_owns_it(owners: list[str]) -> None:
+    for rendered in rendered_objects():
+        live = copy.deepcopy(rendered)
+        body = {key: one for key, one in rendered.items() if key not in ("apiVersion", "kind", "metadata")}
+        fields = {**fields_of(body), "f:metadata": {"f:labels": fields_of(rendered["metadata"]["labels"])}}
+        live["metadata"]["managedFields"] = [
+            {"manager": owner, "operation": "Apply" if owner == "ours" else "Update", "fieldsV1": fields}
+            for owner in owners
+        ]
+        live["status"] = {"phase": "Active"}
+        assert drift(rendered, live, "ours") == []
 
 
 def test_drift_says_who_added_what_once_and_pending_only_what_an_apply_would_change() -> None:

@@ -162,6 +162,7 @@ def test_nodes_may_reject_as_many_pods_as_the_budget_says() -> None:
 
     pods = [refused(number) for number in range(3)]
     assert rejected(pods, 3) == ""
+    assert rejected(pods[:1], 0).startswith("pod api-0 was rejected (OutOfcpu: ")
     said = rejected(pods, 2)
     assert said.startswith("pod api-2 was rejected, and 2 before it (OutOfcpu: Node didn't have enough resource")
     assert rejected(pods, 2, earlier(pods[:1])) == ""
@@ -217,6 +218,17 @@ def test_a_stateful_set_says_itself_which_revision_is_the_newest() -> None:
     old, new = (pod(name=f"api-{n}", labels={"controller-revision-hash": f"db-{n}"}, owner="uid-api") for n in (1, 2))
     assert newest(live, [old, new]) == [new]
     assert newest(workload("StatefulSet", {}, {}), [old, new]) == []
+
+
+def test_all_pods_of_a_job_are_its_newest() -> None:
+    job = workload("Job", {}, {})
+    mine, other, leaving = (
+        pod(name="a", owner="uid-api"),
+        pod(name="b", owner="uid-web"),
+        pod(name="c", owner="uid-api"),
+    )
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert newest(job, [leaving, other, mine]) == [mine]
 
 
 def test_a_broken_pod_of_an_earlier_revision_blocks_a_stateful_set() -> None:

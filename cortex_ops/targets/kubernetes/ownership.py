@@ -152,7 +152,7 @@ def _leaves(fields: Document, steps: Steps = ()) -> Iterator[Steps]:
 
 
 def _in_scope(live: Document, steps: Steps) -> bool:
-    if steps in _ALLOWED or steps == ("f:spec",) or steps[0] == "f:status":
+    if steps in _ALLOWED or steps[0] == "f:status":
         return False
     if steps[-1] in (_RESTARTED, "f:annotations", "f:labels"):  # the maps themselves say nothing
         return False

@@ -235,6 +235,24 @@ def test_what_admission_adds_to_a_pod_itself_is_no_difference() -> None:
     assert found(lambda live: live["spec"]["volumes"].append(token), pod) == []
 
 
+def test_what_the_cluster_adds_to_an_account_is_no_difference() -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "api"}}
+    pull = [{"name": "api-dockercfg"}]
+    assert found(lambda live: live.update(secrets=pull, imagePullSecrets=pull), account) == []
+
+
+def test_what_an_operator_fills_into_its_own_kind_is_no_difference() -> None:
+    cluster = {"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "db"}, "spec": {"size": 1}}
+    assert found(lambda live: live["spec"].update(env=[{"name": "X", "value": "y"}]), cluster) == []
+
+
+def test_true_is_not_one() -> None:
+    rendered = deployment()
+    rendered["spec"]["template"]["spec"]["hostUsers"] = True
+    changed = found(lambda live: live["spec"]["template"]["spec"].update(hostUsers=1), rendered)
+    assert changed == [(f"{POD}.hostUsers", True, 1)]
+
+
 def test_an_absent_field_is_not_false_where_the_server_takes_it_for_true() -> None:
     changed = found(lambda live: api(live)["securityContext"].pop("allowPrivilegeEscalation"))
     assert changed == [(f"{POD}.containers[api].securityContext.allowPrivilegeEscalation", False, "absent")]

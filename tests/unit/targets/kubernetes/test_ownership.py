@@ -116,6 +116,16 @@ def test_a_variable_that_somebody_added_is_one_field_with_its_place_in_the_list(
     assert owned(edit) == [(f"{CONTAINER}.env[DEBUG]", place, "kubectl-edit")]
 
 
+def test_where_a_whole_list_is_of_somebody_its_items_are_named() -> None:
+    volumes = {".": {}, 'k:{"name":"v"}': {".": {}, "f:name": {}}, 'k:{"name":"w"}': {".": {}, "f:name": {}}}
+    live = deployment(entry("kubectl-edit", template({"f:volumes": volumes})))
+    live["spec"]["template"]["spec"]["volumes"] = [{"name": "w"}, {"name": "v"}]
+    assert [(one.path, one.pointer) for one in foreign(RENDERED, live, OURS)] == [
+        ("spec.template.spec.volumes[v]", "/spec/template/spec/volumes/1"),
+        ("spec.template.spec.volumes[w]", "/spec/template/spec/volumes/0"),
+    ]
+
+
 def test_a_container_that_somebody_added_is_one_field_and_not_its_parts() -> None:
     sidecar = {'k:{"name":"sidecar"}': {".": {}, "f:name": {}, "f:image": {}, "f:resources": {}}}
     added = entry("injector", template({"f:containers": sidecar}))
@@ -207,6 +217,19 @@ def test_what_was_applied_once_and_is_rendered_no_more_is_left_over() -> None:
         f"{CONTAINER}.ports[8080/TCP]",
     ]
     assert leftovers(rendered, deployment(), "somebody-else") == []
+
+
+def test_what_we_and_another_have_set_is_left_over_and_not_foreign() -> None:
+    both = {"f:spec": {"f:minReadySeconds": {}}}
+    live = deployment(entry(OURS, both, "Apply"), entry("kubectl-edit", both))
+    assert [one.path for one in leftovers(RENDERED, live, OURS)] == ["spec.minReadySeconds"]
+    assert foreign(RENDERED, live, OURS) == []
+
+
+def test_what_a_patch_of_ours_set_is_not_left_over_since_no_apply_would_take_it() -> None:
+    patched = deployment(entry(OURS, {"f:spec": {"f:minReadySeconds": {}}}))
+    assert leftovers(RENDERED, patched, OURS) == []
+    assert foreign(RENDERED, patched, OURS) == []
 
 
 def field(pointer: str) -> Field:

@@ -57,6 +57,8 @@ def test_an_image_that_will_never_come_is_named_with_the_reason(reason: str, mes
         "429 Too Many Requests - toomanyrequests: You have reached your unauthenticated pull rate limit",
         "failed to authorize: failed to fetch anonymous token: net/http: TLS handshake timeout",
         "context deadline exceeded",
+        "denied: toomanyrequests: rate limit exceeded",
+        "failed to authorize: 401 Unauthorized: auth server: 502 Bad Gateway",
     ],
 )
 def test_a_registry_that_is_down_or_busy_may_come_back(message: str) -> None:
@@ -211,6 +213,9 @@ def test_only_pods_of_the_newest_revision_count() -> None:
     sets = [replica_set("3", "other", owner="uid-web"), replica_set("2", "old"), replica_set("3", "new")]
     assert newest(deployment, pods, sets) == [pods[1]]
     assert newest(deployment, pods, sets[:2]) == []  # the newest is not seen yet
+    for one in (deployment, *sets):
+        one["metadata"]["annotations"] = {}
+    assert newest(deployment, pods, sets) == []
 
 
 def test_a_stateful_set_says_itself_which_revision_is_the_newest() -> None:

@@ -24,7 +24,9 @@ def hosted(document: Document) -> None:
     document["environments"]["local"]["kubernetes"] = {"host_address": "192.0.2.7"}
 
 
-def inputs(*changes: Change, images: dict[str, Any] | None = None) -> RenderInputs:
+def inputs(
+    *changes: Change, images: dict[str, Any] | None = None, capabilities: dict[str, str] | None = None
+) -> RenderInputs:
     document = yaml.safe_load(FILE.read_text())
     for change in (hosted, *changes):
         change(document)
@@ -43,4 +45,5 @@ def inputs(*changes: Change, images: dict[str, Any] | None = None) -> RenderInpu
         environment=resolve(stack, "local"),
         lock=lock,
         secret_versions=dict.fromkeys(consumers(stack), "0123456789ab"),
+        capabilities=capabilities or {},
     )

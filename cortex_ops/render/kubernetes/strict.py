@@ -1,6 +1,7 @@
 """Is a document what the API takes? Offline and strict: unknown keys, wrong types, missing fields, with their paths.
 
-The description is that of the official client's models, which are generated from the API's own.
+The description is that of the official client's models, which are generated from the API's own; kinds that come with
+an operator or a mesh are described in `custom`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import functools
 import re
 from collections.abc import Iterator
 from typing import Any
+
+from cortex_ops.render.kubernetes import custom
 
 _SCALARS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 _KINDS = {
@@ -19,6 +22,7 @@ _KINDS = {
     "networking.k8s.io/v1": ("NetworkPolicy",),
     "discovery.k8s.io/v1": ("EndpointSlice",),
     "autoscaling/v2": ("HorizontalPodAutoscaler",),
+    "rbac.authorization.k8s.io/v1": ("Role", "RoleBinding"),
 }
 
 
@@ -27,6 +31,8 @@ def findings(document: dict[str, Any]) -> list[str]:
     from kubernetes import client
 
     api, kind = str(document.get("apiVersion", "")), str(document.get("kind", ""))
+    if custom.is_custom(api, kind):
+        return custom.findings(document)
     if kind not in _KINDS.get(api, ()):
         return [f"kind: found {kind!r} of {api!r}, expected a kind that is known here"]
     version = api.rpartition("/")[2].upper()

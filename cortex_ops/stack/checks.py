@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from cortex_ops.kernel.names import asset_name, is_label
+from cortex_ops.stack.clusters import of_clusters
 from cortex_ops.stack.contents import VARIABLE, Finding, known, of_services
 from cortex_ops.stack.graph import cycle
 from cortex_ops.stack.located import Key, Located, Problem, dotted
@@ -31,6 +32,7 @@ def _all(stack: Stack) -> Iterator[Finding]:
     yield from _references(stack)
     yield from of_services(stack)
     yield from _environments(stack)
+    yield from of_clusters(stack)
 
 
 def _names(stack: Stack) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
-"""Sizes, cores, spans, ports and crons as people write them. Each raises `ValueError` saying what it expects."""
+"""Sizes, cores, spans, ports, crons and addresses as people write them; `ValueError` says what is expected."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import NamedTuple
 
 # Bounds keep a slip of the keyboard from becoming a number that only an engine refuses, in its own words.
 MAX_SIZE = 1024**5
@@ -49,6 +50,30 @@ def port(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > 65535:
         raise ValueError("expected a port from 1 to 65535")
     return int(text)
+
+
+class Url(NamedTuple):
+    """Where a service of somebody else listens."""
+
+    scheme: str
+    host: str
+    port: str
+
+
+def url(text: str) -> Url:
+    """`https://host:port`, and nothing behind it: a path or a login would be lost or shown."""
+    match = re.fullmatch(r"(https?)://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?):([0-9]{1,5})", text)
+    if not match:
+        raise ValueError("expected a scheme, a host and a port, such as https://elasticsearch.example.org:9200")
+    port(match[4])
+    return Url(match[1], match[2], match[4])
+
+
+def pinned(text: str) -> str:
+    """An image by digest."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}", text):
+        raise ValueError("expected an image by digest, such as registry.example.org/prometheus@sha256:… (64 digits)")
+    return text
 
 
 def cron(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from cortex_ops.stack.quantities import cpu, cron, duration, port, size
+from cortex_ops.stack.quantities import cpu, cron, duration, pinned, port, size, url
 
 MAX_REPLICAS = 1000
 MAX_SECONDS = 7 * 24 * 3600  # every wait has an end
@@ -29,6 +29,8 @@ Size = Annotated[str, _checked(size), Field(description="Bytes with a unit: `256
 Cpu = Annotated[str, _checked(cpu), Field(description="Cores: `500m` or `2`.")]
 Cron = Annotated[str, _checked(cron), Field(description="Five fields; day of month and day of week not both.")]
 Span = Annotated[str, _checked(duration), Field(description="A time span: `24h`, `30m`, `90s`, `7d`.")]
+Address = Annotated[str, _checked(url), Field(description="`https://host:port` or `http://host:port`.")]
+Pinned = Annotated[str, _checked(pinned), Field(description="An image by digest.")]
 
 
 class Model(BaseModel):
@@ -203,7 +205,39 @@ class Kubernetes(Model):
     ingress_namespace: str = Field(
         "", description="Namespace of the ingress controller that reaches routed services."
     )
-    monitoring_namespace: str = Field("", description="Namespace of the Prometheus that scrapes every service.")
+    monitoring: Literal["none", "prometheus", "operator"] = Field(
+        "none",
+        description="What is rendered for the Prometheus that scrapes every service: `prometheus`, its plain "
+        "configuration and rule files; `operator`, a PodMonitor and a PrometheusRule. Never both.",
+    )
+    monitoring_namespace: str = Field(
+        "",
+        description="Namespace of that Prometheus, which the policies let in. With `monitoring: prometheus` it is "
+        "made, for nothing else.",
+    )
+    monitoring_image: Pinned | None = Field(
+        None, description="Prometheus itself, with `monitoring: prometheus`; without it, only its configuration."
+    )
+    monitoring_account: str = Field(
+        "", description="With `monitoring: operator`: ServiceAccount of its Prometheus, which may then find the pods."
+    )
+    monitoring_labels: dict[str, str] = Field(
+        {}, description="With `monitoring: operator`: labels by which its Prometheus selects monitors and rules."
+    )
+    alertmanager: Address | None = Field(None, description="Where `monitoring: prometheus` sends its alerts.")
+    logging: Literal["none", "fluentd"] = Field(
+        "none", description="`fluentd`: each node's collector sends the logs of this environment to Elasticsearch."
+    )
+    logging_namespace: str = Field(
+        "", description="Namespace of the collectors. It is made, for nothing else: its pods read files of the node."
+    )
+    logging_image: Pinned | None = Field(
+        None, description="Fluentd with its plugin for Elasticsearch; without it, only its configuration."
+    )
+    elasticsearch: Address | None = Field(None, description="Where `logging: fluentd` sends to.")
+    elasticsearch_secret: str = Field(
+        "", description="An existing Secret in `logging_namespace` with the keys `username` and `password`."
+    )
 
 
 class EnvironmentSpec(Model):

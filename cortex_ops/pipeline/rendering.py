@@ -127,13 +127,14 @@ def _manifests(w: Wiring, env: str) -> Bundle:
     from cortex_ops.render.kubernetes import render_kubernetes
     from cortex_ops.render.kubernetes.policy import judge
     from cortex_ops.render.kubernetes.readme import with_readme
+    from cortex_ops.render.monitoring import with_monitoring
 
     check_environment(w, env)
     renderer = _renderer_for_hand(w, env)
     versions, volumes = renderer.secrets()
     lock = renderer.inputs.lock
     inputs = RenderInputs(stack=w.stack, environment=w.environment(env), lock=lock, secret_versions=versions)
-    bundle = render_kubernetes(inputs)
+    bundle = with_monitoring(render_kubernetes(inputs), inputs)
     wrong = [*judge(bundle.files), *(one.line() for one in differences(inputs, render_compose(inputs), bundle))]
     if wrong:
         raise OpsError(f"the manifests of {env} may not be applied: {wrong[0]}", details=wrong[1:])

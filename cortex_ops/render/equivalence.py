@@ -65,9 +65,9 @@ def _of_compose(inputs: RenderInputs, bundle: Bundle) -> dict[str, Facts]:
 
 
 def _of_kubernetes(bundle: Bundle) -> dict[str, Facts]:
-    """A replica count of None is the autoscaler's."""
+    """A replica count of None is the autoscaler's. What only watches the system is no part of it."""
     out = {}
-    for text in (text for name, text in bundle.files.items() if name.endswith(".yaml")):
+    for text in (text for name, text in bundle.files.items() if name.endswith(".yaml") and not _watches(name)):
         for document in read_all_yaml(text):
             if document["kind"] not in ("Deployment", "StatefulSet", "Job"):
                 continue
@@ -86,6 +86,10 @@ def _of_kubernetes(bundle: Bundle) -> dict[str, Facts]:
                 "replicas": 1 if document["kind"] == "Job" else document["spec"].get("replicas"),
             }
     return out
+
+
+def _watches(name: str) -> bool:
+    return name.startswith(("monitoring/", "logging/"))
 
 
 def _routed(inputs: RenderInputs) -> list[str]:

@@ -21,6 +21,10 @@ class _Key(str):
     """A mapping key that is safe without quotes."""
 
 
+class Text(str):
+    """Text of several lines that is shown as such, where it can be: a file within the file."""
+
+
 class _Dumper(_Base):
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -34,7 +38,12 @@ def _key(dumper: Any, value: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(value))
 
 
+def _block(dumper: Any, value: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style="|")
+
+
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(Text, _block)
 _Dumper.add_representer(_Key, _key)
 
 

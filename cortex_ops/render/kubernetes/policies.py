@@ -22,7 +22,7 @@ def policies(inputs: RenderInputs) -> list[Object]:
     stack = inputs.stack
     for name, service in deployed(inputs).items():
         allowed = [_to(inputs, called) for called in service.calls if _is_here(inputs, called)]
-        out.append(_policy(inputs, name, _callers(inputs, name, service), [*_dns(), *_flat(allowed)]))
+        out.append(_policy(inputs, name, _callers(inputs, name, service), [*allow_dns(), *_flat(allowed)]))
     for name, store in stack.stores.items():
         callers = [caller for caller, service in deployed(inputs).items() if name in service.calls]
         callers += [
@@ -31,10 +31,10 @@ def policies(inputs: RenderInputs) -> list[Object]:
         out.append(_policy(inputs, name, _from(inputs, callers, list(STORE_PORTS[store.kind])), []))
     for name, service in deployed(inputs).items():
         if service.migrations is not None:
-            out.append(_policy(inputs, f"{name}-migrate", [], [*_dns(), *_to(inputs, service.migrations.store)]))
+            out.append(_policy(inputs, f"{name}-migrate", [], [*allow_dns(), *_to(inputs, service.migrations.store)]))
     if stack.tests is not None:
         routed = [name for name, service in deployed(inputs).items() if service.route is not None]
-        out.append(_policy(inputs, RUNNER, [], [*_dns(), *_flat([_to(inputs, name) for name in routed])]))
+        out.append(_policy(inputs, RUNNER, [], [*allow_dns(), *_flat([_to(inputs, name) for name in routed])]))
     return out
 
 
@@ -91,7 +91,7 @@ def _to(inputs: RenderInputs, called: str) -> list[Object]:
     return [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": PRIVATE}}], "ports": _ports(["443"])}]
 
 
-def _dns() -> list[Object]:
+def allow_dns() -> list[Object]:
     peer = {
         "namespaceSelector": {"matchLabels": {NAMESPACE: "kube-system"}},
         "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},

@@ -1,7 +1,8 @@
 """May these manifests be applied? Judged as they are written, so that a defect of the renderer is found, too.
 
 What the API takes (`strict`), the restricted Pod Security Standard, and what we add to it: images by digest, a
-read-only root, limits, no token of the API server, and a policy that closes what no other opens.
+read-only root, limits, no token of the API server, roles that only look, a policy that closes what no other opens.
+What watches the system may do more; what exactly is declared here, each with its reason.
 """
 
 from __future__ import annotations
@@ -17,6 +18,24 @@ Object = dict[str, Any]
 
 _BY_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _VOLUMES = {"name", "configMap", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+_CONFIGURATION = 1024**2  # bytes that the API stores of one
+_LOOK = {"get", "list", "watch"}
+
+# (folder, kind) → finding → why it is right there.
+DECLARED: dict[tuple[str, str], dict[str, str]] = {
+    ("monitoring", "Deployment"): {
+        "automountServiceAccountToken is not false": "Prometheus asks the API server which pods there are",
+    },
+    ("logging", "Namespace"): {
+        "it admits more than restricted pods": "its pods mount folders of the node, which only `privileged` admits",
+    },
+    ("logging", "DaemonSet"): {
+        "it may run as root": "the node's log files are root's; without capabilities it is only their owner",
+        "volume containers is a hostPath": "the names of the node's log files",
+        "volume pods is a hostPath": "the node's log files",
+        "volume state is a hostPath": "what was read and not sent yet outlives the pod",
+    },
+}
 
 
 def judge(files: dict[str, str]) -> list[str]:
@@ -29,13 +48,31 @@ def judge(files: dict[str, str]) -> list[str]:
         for document in read_all_yaml(text):
             documents.append(document)
             where = f"{name}: {document.get('kind')} {(document.get('metadata') or {}).get('name')}"
-            wrong = findings(document)
+            declared = DECLARED.get((name.rpartition("/")[0], str(document.get("kind"))), {})
             # What is no object of its kind cannot be judged further.
-            out += [f"{where}: {one}" for one in (wrong or _of_pods(document))]
+            wrong = findings(document) or [one for one in _of_object(document) if one not in declared]
+            out += [f"{where}: {one}" for one in wrong]
     closed = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     if not any(one["kind"] == "NetworkPolicy" and one["spec"] == closed for one in documents if "spec" in one):
         out.append("no NetworkPolicy closes what no other opens")
     return out
+
+
+def _of_object(document: Object) -> Iterator[str]:
+    kind = document["kind"]
+    if kind == "Namespace":
+        if (document["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield "it admits more than restricted pods"
+    elif kind == "Role":
+        for rule in document.get("rules") or []:
+            if not set(rule["verbs"]) <= _LOOK or set(rule.get("resources") or ["*"]) & {"*", "secrets"}:
+                yield f"it grants {', '.join(rule['verbs'])} of {', '.join(rule.get('resources') or ['*'])}"
+    elif kind == "ConfigMap":
+        size = sum(len(key.encode()) + len(text.encode()) for key, text in (document.get("data") or {}).items())
+        if size > _CONFIGURATION:
+            yield f"it has {size} bytes, and the API takes {_CONFIGURATION}"
+    else:
+        yield from _of_pods(document)
 
 
 def _of_pods(document: Object) -> Iterator[str]:

@@ -29,5 +29,42 @@ def with_readme(bundle: Bundle, inputs: RenderInputs, delivered: Mapping[str, It
         "    kubectl apply -f .\n\n"
         "Jobs cannot be changed once they were made, and are created one by one:\n\n"
         + "".join(f"    kubectl create -f {name}\n" for name in jobs)
+        + _watched(bundle, inputs)
     )
     return bundle.model_copy(update={"files": {**bundle.files, "README.md": text}})
+
+
+def _watched(bundle: Bundle, inputs: RenderInputs) -> str:
+    """How to apply the folders that `-f .` leaves out, and what they expect of the cluster."""
+    spec = inputs.environment.kubernetes
+    folders = {name.partition("/")[0] for name in bundle.files}
+    out = ""
+    if "monitoring" in folders:
+        out += "\n## Monitoring\n\n    kubectl apply -f monitoring\n\n"
+        out += _OPERATOR if spec.monitoring == "operator" else _CONFIGURED
+        if spec.monitoring == "prometheus" and not spec.monitoring_image:
+            names = f"{inputs.prefix}-prometheus"
+            out += (
+                f"Your Prometheus in {spec.monitoring_namespace} mounts that ConfigMap ({names}-…), starts with its\n"
+                f"prometheus.yml, and runs as the ServiceAccount {names}.\n"
+            )
+    if "logging" in folders:
+        out += "\n## Logging\n\n    kubectl apply -f logging\n\n" + _CONFIGURED
+        if spec.elasticsearch_secret:
+            out += (
+                "Before it, the login of Elasticsearch, with a file for each part of it:\n\n"
+                f"    kubectl -n {spec.logging_namespace} create secret generic {spec.elasticsearch_secret} "
+                "--from-file=username=FILE --from-file=password=FILE\n\n"
+            )
+        if not spec.logging_image:
+            out += (
+                f"Your collectors in {spec.logging_namespace} mount that ConfigMap ({inputs.prefix}-fluentd-…) as\n"
+                "/fluentd/etc, and the node's /var/log; they need fluent-plugin-elasticsearch.\n"
+            )
+    return out
+
+
+_OPERATOR = "The cluster has the Prometheus operator, whose PodMonitor and PrometheusRule these are.\n"
+_CONFIGURED = (
+    "A changed configuration is another ConfigMap, which new pods mount; the earlier one stays until you delete it.\n"
+)

@@ -14,6 +14,7 @@ ENGINE_PACKAGES = {
 
 TEST_PACKAGES = {
     "chromium": "looks at the Dagster page as a person does",
+    "prometheus": "its promtool judges rendered configuration and shows each alert firing; the server is not used",
 }
 
 BENCH_PACKAGES = {

@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export DAGSTER_HOME := $(CURDIR)/.dagster
 
-.PHONY: setup demo ui test test-unit lint bench torture down help
+.PHONY: setup demo ui test test-unit lint bench torture cluster cluster-down down help
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,12 @@ bench: setup ## measured side by side with the raw tools
 
 torture: setup ## releases and backups killed at random moments; ARGS="--count 5 --only backup"
 	@$(BIN)/python -m bench.torture $(ARGS)
+
+cluster: setup ## a one-node Kubernetes of this machine's own, for tests
+	@$(BIN)/python -m deploy.setup cluster
+
+cluster-down: ## remove that node without a trace
+	@$(BIN)/python -m deploy.setup cluster-down
 
 down: ## remove what releases made here; PURGE=1 also data volumes, backups and state
 	@test ! -x $(BIN)/cortex-ops || $(BIN)/cortex-ops down $(if $(PURGE),--purge)

@@ -1,4 +1,4 @@
-"""`python -m deploy.setup all | engine | images | test-tools | bench-tools | stop`."""
+"""`python -m deploy.setup all | engine | images | test-tools | bench-tools | cluster | cluster-down | stop`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.setup import debian, tools
 from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
 from deploy.setup.images import ensure_images
 from deploy.setup.lock import PROJECT, alone
-from deploy.setup.packages import BENCH_PACKAGES, TEST_PACKAGES
+from deploy.setup.packages import BENCH_PACKAGES, PROMTOOL_PACKAGES, TEST_PACKAGES
 from deploy.setup.shell import said, say, step
 
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
@@ -48,6 +48,9 @@ def test_tools() -> None:
     """What only the tests need: a browser, raw tools to compare with, the workflow linter."""
     if debian.is_bare_debian():
         debian.ensure(TEST_PACKAGES)
+        with alone(cache_folder()):
+            unpacked = debian.newer(cache_folder(), "promtool", PROMTOOL_PACKAGES)
+            tools.link(unpacked / "usr/bin/promtool", cache_folder() / "bin" / "promtool")
     target = cache_folder() / "bin" / "actionlint"
     if not target.is_file():
         with alone(cache_folder()), step("building actionlint from its Go module (once)"):
@@ -65,6 +68,18 @@ def stop() -> None:
         say("✓ stopped the engine and the registry that this project started")
 
 
+def cluster() -> None:
+    from deploy.setup.cluster.up import ensure_cluster
+
+    ensure_cluster()
+
+
+def cluster_down() -> None:
+    from deploy.setup.cluster.up import remove_cluster
+
+    remove_cluster()
+
+
 def setup(command: str) -> None:
     dagster_home()
     if command == "test-tools":
@@ -80,9 +95,10 @@ def setup(command: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.setup")
-    parser.add_argument("command", choices=("all", "engine", "images", "test-tools", "bench-tools", "stop"))
+    apart = {"stop": stop, "cluster": cluster, "cluster-down": cluster_down}
+    parser.add_argument("command", choices=("all", "engine", "images", "test-tools", "bench-tools", *apart))
     command = parser.parse_args().command
-    return said(stop if command == "stop" else lambda: setup(command))
+    return said(apart.get(command, lambda: setup(command)))
 
 
 if __name__ == "__main__":

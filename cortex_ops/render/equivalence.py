@@ -19,7 +19,7 @@ Object = dict[str, Any]
 Facts = dict[str, Any]
 
 DECLARED = {
-    "CORTEX_RELEASE": "a container belongs to a release; a pod is restarted only when its image changes",
+    "CORTEX_RELEASE": "on Compose of each release; pods of two releases share their work",
     "CORTEX_LIVE_URL": "two releases run beside each other only on Compose, where the proxy says which is live",
 }
 

@@ -9,7 +9,7 @@ from cortex_ops.kernel.values import Bundle, Placement
 from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import PART_OF, Object, namespace
 from cortex_ops.render.kubernetes.host import host_objects
-from cortex_ops.render.kubernetes.jobs import job_objects
+from cortex_ops.render.kubernetes.jobs import job_accounts, job_objects
 from cortex_ops.render.kubernetes.policies import deployed, policies
 from cortex_ops.render.kubernetes.services import service_objects
 from cortex_ops.render.kubernetes.stores import store_objects
@@ -22,6 +22,8 @@ NEUTRAL = Placement(seq=0, slot="a")
 def render_kubernetes(inputs: RenderInputs, placement: Placement = NEUTRAL) -> Bundle:
     """Pure. `kubectl` reads a folder in the order of its names, so the namespace and the policies come first."""
     files = {"00-namespace.yaml": [_namespace(inputs)], "10-policies.yaml": policies(inputs)}
+    if accounts := job_accounts(inputs):
+        files["11-jobs.yaml"] = accounts
     if hosts := host_objects(inputs):
         files["20-host.yaml"] = hosts
     files |= {f"30-{name}.yaml": store_objects(inputs, name, one) for name, one in inputs.stack.stores.items()}

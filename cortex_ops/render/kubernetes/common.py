@@ -121,8 +121,9 @@ def variables(inputs: RenderInputs, name: str, service: Service) -> list[Object]
         **{key: reached(inputs, value) for key, value in inputs.environment.env[name].items()},
         "PORT": service.port,
         "HOST": "0.0.0.0",
-        # Of the image and not of the release, so that an unchanged service is not restarted by every release.
-        "CORTEX_RELEASE": f"i{inputs.image(name).fingerprint[:12]}",
+        # One release replaces another here, and both serve meanwhile: they share their subjects and rows, and a
+        # service that did not change is not restarted.
+        "CORTEX_RELEASE": inputs.prefix,
         **secret_paths(service),
     }
     out: list[Object] = [{"name": key, "value": literal(plain[key])} for key in plain]

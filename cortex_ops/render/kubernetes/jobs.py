@@ -1,5 +1,5 @@
 """Jobs of a release: migrations and the integration tests. Their templates cannot change, so they have a folder of
-their own and the release's number in their name."""
+their own and the release's number in their name. Their accounts do not change, and are with everything else."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ from cortex_ops.render.kubernetes.policies import RUNNER, deployed
 from cortex_ops.stack.schema import Resources, Service
 
 MIGRATION_S = 300
+
+
+def job_accounts(inputs: RenderInputs) -> list[Object]:
+    names = [f"{name}-migrate" for name, service in deployed(inputs).items() if service.migrations is not None]
+    if inputs.stack.tests is not None:
+        names.append(RUNNER)
+    return [account(inputs, name, "job") for name in names]
 
 
 def job_objects(inputs: RenderInputs, placement: Placement) -> dict[str, list[Object]]:
@@ -53,7 +60,7 @@ def _migration(inputs: RenderInputs, placement: Placement, name: str, service: S
         "volumeMounts": mounts,
     }
     template = pod(inputs, job, "job", uid, gid, containers=[container], volumes=volumes, restartPolicy="Never")
-    return [account(inputs, job, "job"), _job(inputs, placement, job, template, MIGRATION_S)]
+    return [_job(inputs, placement, job, template, MIGRATION_S)]
 
 
 def _tests(inputs: RenderInputs, placement: Placement) -> list[Object]:
@@ -85,7 +92,7 @@ def _tests(inputs: RenderInputs, placement: Placement) -> list[Object]:
     }
     template = pod(inputs, RUNNER, "job", uid, gid, containers=[container], volumes=volumes, restartPolicy="Never")
     # The runner ends itself at its deadline and reports; the Job's own is for a runner that cannot.
-    return [account(inputs, RUNNER, "job"), _job(inputs, placement, RUNNER, template, tests.deadline + 60)]
+    return [_job(inputs, placement, RUNNER, template, tests.deadline + 60)]
 
 
 def _job(inputs: RenderInputs, placement: Placement, name: str, template: Object, deadline: int) -> Object:

@@ -44,12 +44,9 @@ def deployed(inputs: RenderInputs) -> dict[str, Service]:
 
 
 def _policy(inputs: RenderInputs, name: str, ingress: list[Object], egress: list[Object]) -> Object:
-    spec = {
-        "podSelector": {"matchLabels": selector(inputs, name)},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": ingress,
-        "egress": egress,
-    }
+    spec: Object = {"podSelector": {"matchLabels": selector(inputs, name)}, "policyTypes": ["Ingress", "Egress"]}
+    # The server keeps no empty list, so that `kubectl diff` would show one as a change for ever.
+    spec |= {way: rules for way, rules in (("ingress", ingress), ("egress", egress)) if rules}
     return named(inputs, "NetworkPolicy", "networking.k8s.io/v1", name, "policy", spec=spec)
 
 

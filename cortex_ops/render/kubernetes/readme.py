@@ -18,20 +18,27 @@ def with_readme(bundle: Bundle, inputs: RenderInputs, delivered: Mapping[str, It
         keys = sorted(delivered[secret_volume(stack, env, consumer, version)])
         files = " ".join(f"--from-file={key}=FILE" for key in keys)
         secrets.append(f"    kubectl -n {space} create secret generic {secret_name(inputs, consumer)} {files}\n")
-    jobs = sorted(name for name in bundle.files if name.startswith("jobs/"))
+    jobs = [name for name in bundle.files if name.startswith("jobs/")]
+    jobs = sorted(jobs, key=lambda name: ("migrate" not in name, name))
     text = (
         f"# {stack}: {env}, on Kubernetes\n\n"
         "    kubectl apply -f 00-namespace.yaml\n\n"
         "Secrets are in no file here. Their names carry the version of their values, so a changed value is another\n"
         "Secret; each needs these keys:\n\n"
         f"{''.join(secrets)}\n"
+        f"{_delivered(env) if inputs.environment.target == 'kubernetes' else ''}"
         "Then everything but the jobs, again after each change; `kubectl diff -f .` shows what would change:\n\n"
         "    kubectl apply -f .\n\n"
-        "Jobs cannot be changed once they were made, and are created one by one:\n\n"
+        "Jobs cannot be changed once they were made, and are created one by one. Services that need their tables\n"
+        "are ready after the migration:\n\n"
         + "".join(f"    kubectl create -f {name}\n" for name in jobs)
         + _watched(bundle, inputs)
     )
     return bundle.model_copy(update={"files": {**bundle.files, "README.md": text}})
+
+
+def _delivered(env: str) -> str:
+    return f"`cortex-ops secrets apply -e {env}` makes all of them, from where the stack file says that they are.\n\n"
 
 
 def _watched(bundle: Bundle, inputs: RenderInputs) -> str:

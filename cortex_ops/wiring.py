@@ -11,6 +11,7 @@ import os
 import uuid
 from pathlib import Path
 
+from cortex_ops.adapters.cluster import Cluster
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock
 from cortex_ops.kernel.errors import InputError
@@ -61,12 +62,26 @@ class Wiring:
         """What every object of the environment starts with on its target: `cortex-local`."""
         return f"{self.stack.name}-{env}"
 
+    def cluster(self, env: str) -> Cluster:
+        """The one that the environment names."""
+        return Cluster(self.settings.kubeconfig, self.environment(env).kubernetes.context, clock=self.clock)
+
     def target(self, env: str) -> Target:
         environment = self.environment(env)
-        if environment.target != "compose":
-            raise InputError(
-                f"environment {env} has target {environment.target!r}, which this version cannot release to",
-                remedy="use an environment whose target is compose",
+        if environment.target == "kubernetes":
+            from cortex_ops.targets.kubernetes.target import KubernetesTarget
+
+            return KubernetesTarget(
+                self.cluster(env),
+                self.stack.name,
+                env,
+                environment.kubernetes.namespace or self.prefix(env),
+                run_id=self.run_id,
+                progress=self.progress,
+                clock=self.clock,
+                start_deadline=environment.start_deadline,
+                restart_budget=environment.restart_budget,
+                force=environment.drift == "correct",
             )
         from cortex_ops.targets.compose.target import ComposeTarget
 

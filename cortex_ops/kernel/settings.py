@@ -25,7 +25,7 @@ class Settings:
     `mirror` is `host:port` of a registry that holds copies of docker.io images under the same names. `registry` is a
     repository prefix that images are pushed to (`host:port/name`), empty to keep them in the engine. `ca_bundle` is
     a PEM file of authorities that the docker CLI trusts besides the system's, and that builds get as the secret
-    `ca_bundle`. `extra` holds `CORTEX_OPS_S3_*` (see `adapters.s3`).
+    `ca_bundle`. `kubeconfig` empty means the client's own rules. `extra` holds `CORTEX_OPS_S3_*` (see `adapters.s3`).
     """
 
     project: Path
@@ -40,6 +40,7 @@ class Settings:
     mirror: str = ""
     registry: str = ""
     ca_bundle: str = ""
+    kubeconfig: str = ""
     standins: tuple[str, ...] = ()
     actor: str = ""
     run_id: str = ""
@@ -90,6 +91,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, cwd: Path | None 
         mirror=env.get("CORTEX_OPS_MIRROR", engine.get("mirror") or ""),
         registry=env.get("CORTEX_OPS_REGISTRY", "").rstrip("/"),
         ca_bundle=env.get("CORTEX_OPS_CA_BUNDLE", engine.get("ca_bundle") or ""),
+        kubeconfig=env.get("CORTEX_OPS_KUBECONFIG") or env.get("KUBECONFIG", ""),
         standins=tuple(engine.get("standins") or ()),
         actor=env.get("CORTEX_OPS_ACTOR") or env.get("GITHUB_ACTOR") or env.get("USER") or _login(),
         run_id=env.get("CORTEX_OPS_RUN", ""),

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.redact import Secret
-from cortex_ops.kernel.values import Bundle, ImageLock, Placed, Placement
+from cortex_ops.kernel.values import Bundle, ImageLock, Placed, Placement, Value
 from cortex_ops.pipeline.images import build
-from cortex_ops.pipeline.inputs import Inputs, check_environment, read_inputs
+from cortex_ops.pipeline.inputs import Inputs, check_environment, put, read_inputs
 from cortex_ops.release.migrations import Migrations
+from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.results import RenderStep
 from cortex_ops.wiring import Wiring
+
+
+class Capabilities(Value):
+    """What a target can do, as a run found it: every rendering of the run is of the same."""
+
+    found: dict[str, str]
+
+
+def capabilities(w: Wiring, env: str) -> dict[str, str]:
+    """Asked of the target once in a run."""
+    if w.environment(env).target != "kubernetes":
+        return {}
+    name = f"{env}-capabilities"
+    known = w.store.get(f"runs/{w.run_id}/{name}.json")
+    if known is None:
+        put(w, name, Capabilities(found=w.target(env).capabilities()))
+        known = w.store.get(f"runs/{w.run_id}/{name}.json")
+    return Capabilities.from_json(known or b"{}").found
 
 
 class Renderer:
@@ -36,17 +55,23 @@ class Renderer:
         found = deliveries(self.stack, self.environment, self.w.settings)
         return found.versions, found.volumes
 
-    def place(self, placement: Placement, versions: dict[str, str]) -> Placed:
-        from cortex_ops.render.compose import RenderInputs, render_compose
-
-        inputs = RenderInputs(
+    def render_inputs(self, versions: dict[str, str]) -> RenderInputs:
+        return RenderInputs(
             stack=self.stack,
             environment=self.environment,
             lock=self.inputs.lock,
             secret_versions=versions,
+            capabilities=capabilities(self.w, self.env),
         )
-        neutral = render_compose(inputs)
-        bundle = neutral if placement.seq == 0 else render_compose(inputs, placement)
+
+    def place(self, placement: Placement, versions: dict[str, str]) -> Placed:
+        inputs = self.render_inputs(versions)
+        if self.environment.target == "kubernetes":
+            from cortex_ops.render.kubernetes import render_kubernetes as render_target
+        else:
+            from cortex_ops.render.compose import render_compose as render_target
+        neutral = render_target(inputs)
+        bundle = neutral if placement.seq == 0 else render_target(inputs, placement)
         return Placed(
             placement=placement,
             bundle=bundle,
@@ -58,17 +83,21 @@ class Renderer:
 
 def render(w: Wiring, env: str) -> RenderStep:
     """What would run, and how it differs from what is live."""
-    from cortex_ops.render.compose.policy import judge
-
     began = w.clock.monotonic()
     renderer = Renderer(w, env, read_inputs(w))
     versions, _ = renderer.secrets()
     placed = renderer.place(Placement(seq=0, slot="a"), versions)
+    if renderer.environment.target == "kubernetes":
+        findings = judge_manifests(renderer.render_inputs(versions), placed.bundle)
+    else:
+        from cortex_ops.render.compose.policy import judge
+
+        findings = judge(placed.bundle.files)
     return RenderStep(
         bundle=placed.bundle,
         identity=placed.identity,
         diff=_diff(w, env, placed, renderer),
-        findings=tuple(judge(placed.bundle.files)),
+        findings=tuple(findings),
         seconds=round(w.clock.monotonic() - began, 3),
     )
 
@@ -104,7 +133,7 @@ def _diff(w: Wiring, env: str, placed: Placed, renderer: Renderer) -> str:
 def render_for_hand(w: Wiring, env: str, kind: str = "compose") -> Bundle:
     """Files for use without this tool: of the images that were built last, or plain builds in development. `kind` is
     `compose` or `kubernetes`."""
-    from cortex_ops.render.compose import RenderInputs, render_development
+    from cortex_ops.render.compose import render_development
     from cortex_ops.render.compose.readme import with_readme
 
     environment = w.environment(env)
@@ -121,32 +150,39 @@ def render_for_hand(w: Wiring, env: str, kind: str = "compose") -> Bundle:
     return with_readme(placed.bundle, inputs)
 
 
-def _manifests(w: Wiring, env: str) -> Bundle:
-    from cortex_ops.render.compose import RenderInputs, render_compose
+def judge_manifests(inputs: RenderInputs, bundle: Bundle) -> list[str]:
+    """May they be applied, and are they the system that the compose files are?"""
+    from cortex_ops.render.compose import render_compose
     from cortex_ops.render.equivalence import differences
-    from cortex_ops.render.kubernetes import render_kubernetes
     from cortex_ops.render.kubernetes.policy import judge
+
+    return [*judge(bundle.files), *(one.line() for one in differences(inputs, render_compose(inputs), bundle))]
+
+
+def _manifests(w: Wiring, env: str) -> Bundle:
+    from cortex_ops.render.kubernetes import render_kubernetes
     from cortex_ops.render.kubernetes.readme import with_readme
     from cortex_ops.render.monitoring import with_monitoring
 
     check_environment(w, env)
     renderer = _renderer_for_hand(w, env)
     versions, volumes = renderer.secrets()
-    lock = renderer.inputs.lock
-    inputs = RenderInputs(stack=w.stack, environment=w.environment(env), lock=lock, secret_versions=versions)
+    inputs = renderer.render_inputs(versions)
     bundle = with_monitoring(render_kubernetes(inputs), inputs)
-    wrong = [*judge(bundle.files), *(one.line() for one in differences(inputs, render_compose(inputs), bundle))]
+    wrong = judge_manifests(inputs, bundle)
     if wrong:
         raise OpsError(f"the manifests of {env} may not be applied: {wrong[0]}", details=wrong[1:])
     return with_readme(bundle, inputs, volumes)
 
 
 def apply_secrets(w: Wiring, env: str) -> list[str]:
-    """Deliver what rendered files mount; returns the volumes' names."""
+    """Deliver what rendered files mount; returns the names of the volumes, or of the Secrets of a cluster."""
     check_environment(w, env)
     renderer = _renderer_for_hand(w, env)
     versions, volumes = renderer.secrets()
     w.target(env).deliver_secrets(renderer.place(Placement(seq=0, slot="a"), versions), volumes)
+    if renderer.environment.target == "kubernetes":
+        return sorted(f"{consumer}-{version}" for consumer, version in versions.items())
     return sorted(volumes)
 
 

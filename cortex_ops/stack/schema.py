@@ -198,6 +198,7 @@ class Override(Model):
 class Kubernetes(Model):
     """Where an environment's manifests go."""
 
+    context: str = Field("", description="Of the kubeconfig; empty: its current one.")
     namespace: str = Field("", description="Default: the stack's name, a hyphen, the environment's.")
     storage_class: str = Field("", description="Of all claims; empty: the cluster's default.")
     pull_secret: str = Field("", description="An existing Secret with the registry's login.")
@@ -241,7 +242,7 @@ class Kubernetes(Model):
 
 
 class EnvironmentSpec(Model):
-    target: Literal["compose"] = "compose"
+    target: Literal["compose", "kubernetes"] = "compose"
     mode: Literal["development", "production"] = "production"
     drift: Literal["correct", "refuse"] = "correct"
     protected: bool = Field(False, description="No dirty trees, no builds: images come by promotion.")

@@ -83,6 +83,10 @@ class Target(Protocol):
         """The exclusive right to change this environment."""
         ...
 
+    def capabilities(self) -> dict[str, str]:
+        """Facts of the target that a rendering depends on; recorded with the run."""
+        ...
+
     def preflight(self, placed: Placed) -> list[str]:
         """Everything that would make `apply` fail, found before anything changes; one sentence each."""
         ...

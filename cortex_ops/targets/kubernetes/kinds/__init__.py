@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cortex_ops.targets.kubernetes.kinds.base import Kind
 from cortex_ops.targets.kubernetes.kinds.claim import Claim
 from cortex_ops.targets.kubernetes.kinds.deployment import Deployment
 from cortex_ops.targets.kubernetes.kinds.job import Job
 from cortex_ops.targets.kubernetes.kinds.other import Other
+from cortex_ops.targets.kubernetes.kinds.service import Service
 from cortex_ops.targets.kubernetes.kinds.statefulset import StatefulSet
 from cortex_ops.targets.kubernetes.objects import Document, group
 
@@ -19,10 +22,12 @@ _KINDS: dict[tuple[str, str], type[Deployment] | type[StatefulSet] | type[Job]] 
 }
 
 
-def kind_of(document: Document, *, binding: str = "") -> Kind:
-    """`binding` is the `volumeBindingMode` of a claim's storage class."""
+def kind_of(document: Document, *, binding: str = "", slices: Iterable[Document] = ()) -> Kind:
+    """`binding` is the `volumeBindingMode` of a claim's storage class, `slices` the namespace's EndpointSlices."""
     kind = str(document.get("kind"))
     if kind == "PersistentVolumeClaim":
         return Claim(binding)
+    if (kind, document.get("apiVersion")) == ("Service", "v1"):
+        return Service(slices)
     known = _KINDS.get((group(str(document.get("apiVersion"))), kind))
     return known() if known is not None else Other()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from cortex_ops.kernel.clock import parse_iso
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.release.history import History
 from cortex_ops.release.machine import Releaser
-from tests.support.engine import docker
 from tests.support.tiny import Tiny
 from tests.support.victim import Kill, Victim
 
@@ -65,7 +63,7 @@ class Scene:
         self.tiny, self.old, self.new = tiny, tiny.get(), new
         self.history: History = tiny.wire().history("local")
         self.sequences = self.history.sequences()
-        self.networks = {name for name in _networks(tiny) if not _release(tiny, name)}
+        self.standing = tiny.standing()
         self._runs = self._logged()
         tiny.answer(new)
 
@@ -91,7 +89,7 @@ class Scene:
                 found.problems.append(f"the history says {found.state}, and {serves!r} answers")
         if told:
             found.problems += [f"r{one.seq} was left unfinished" for one in begun if one.outcome is None]
-            found.problems += [f"{name} was left" for name in _helpers(self.tiny, found.run_ids)]
+            found.problems += [f"{name} was left" for name in self.tiny.helpers(found.run_ids)]
             found.problems += victim.orphans(found.run_ids)
         return found
 
@@ -115,41 +113,10 @@ class Scene:
         if (serves := self.tiny.get()) != self.new:
             found.problems.append(f"{serves!r} answers after the next run, which released {self.new!r}")
         found.problems += victim.orphans(found.run_ids)
-        found.problems += [f"{name} was not reaped" for name in _helpers(self.tiny, found.run_ids)]
-        found.problems += self._inventory()
-
-    def _inventory(self) -> list[str]:
-        """Nothing but the proxy, the live release and at most the one before it."""
+        found.problems += [f"{name} was not reaped" for name in self.tiny.helpers(found.run_ids)]
         live = self.history.live()
         serves = f"r{live.outcome.serves}" if live is not None and live.outcome is not None else "nothing"
-        names = self.tiny.containers()
-        releases = [release for name in names if (release := _release(self.tiny, name))]
-        allowed = {f"{self.tiny.prefix}-edge-edge-1", *(name for name in names if _release(self.tiny, name))}
-        out = [f"container {name} is left" for name in names if name not in allowed]
-        if serves not in releases or len(releases) > 2 or len(set(releases)) != len(releases):
-            out.append(f"{serves} is live, and there are containers of {', '.join(sorted(releases))}")
-        for name in _networks(self.tiny):
-            if name not in self.networks and _release(self.tiny, name) not in releases:
-                out.append(f"network {name} is left")
-        return out
-
-
-def _networks(tiny: Tiny) -> list[str]:
-    return docker("network", "ls", "--filter", f"name={tiny.prefix}", "--format", "{{.Name}}").split()
-
-
-def _release(tiny: Tiny, name: str) -> str:
-    """`r3` of the container or network of a release; empty for anything else."""
-    found = re.match(rf"{tiny.prefix}-(r\d+)[-_]", name)
-    return found[1] if found else ""
-
-
-def _helpers(tiny: Tiny, run_ids: list[str]) -> list[str]:
-    """Containers that belong to the killed run, and the lease when somebody still holds it."""
-    names = [name for name in tiny.containers() if "lease" in name]
-    for run in run_ids:
-        names += docker("ps", "-a", "--filter", f"label=org.cortex-ops.run={run}", "--format", "{{.Names}}").split()
-    return sorted(set(names))
+        found.problems += self.tiny.strays(serves, self.standing)
 
 
 @contextlib.contextmanager

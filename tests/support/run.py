@@ -6,13 +6,19 @@ fewer tests than its committed minimum: a suite that silently shrinks proves not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.setup.cluster.node import HOME
+
+GIVEN = "CORTEX_TEST_KUBECONFIG"
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
@@ -20,19 +26,22 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its folders and the least number of tests that must have been executed there."""
+    """One part: its folders, the least number of tests that must have been executed there, and whether it takes a
+    cluster."""
 
     name: str
     paths: tuple[str, ...]
     minimum: int
+    cluster: bool = False
 
 
 PARTS = (
     Part("unit", ("tests/unit",), 980),
-    Part("conformance", ("tests/conformance",), 175),
     Part("integration", ("tests/integration",), 329),
     Part("faults", ("tests/faults",), 33),
     Part("pages", ("tests/pages",), 8),
+    Part("conformance", ("tests/conformance",), 195, cluster=True),
+    Part("cluster", ("tests/cluster",), 16, cluster=True),
 )
 
 
@@ -82,6 +91,20 @@ def run_part(part: Part, results: Path) -> tuple[bool, str]:
     return not problems, line + ("" if not problems else "  ✗ " + "; ".join(problems))
 
 
+@contextlib.contextmanager
+def cluster() -> Iterator[None]:
+    """The cluster of set-up's making; removed afterwards unless it was there before."""
+    there = HOME.exists()
+    command = [PYTHON, "-m", "deploy.setup"]
+    if subprocess.run([*command, "cluster"], cwd=ROOT, check=False).returncode:
+        print("the parts that take a cluster fail without one", flush=True)
+    try:
+        yield
+    finally:
+        if not there:
+            subprocess.run([*command, "cluster-down"], cwd=ROOT, check=False)
+
+
 def main(names: list[str]) -> int:
     unknown = set(names) - {part.name for part in PARTS}
     if unknown:
@@ -92,12 +115,15 @@ def main(names: list[str]) -> int:
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     began = time.monotonic()
     lines, good = [], True
-    for part in PARTS:
-        if names and part.name not in names:
-            continue
-        ok, line = run_part(part, results)
-        good = good and ok
-        lines.append(line)
+    with contextlib.ExitStack() as standing:
+        for part in PARTS:
+            if names and part.name not in names:
+                continue
+            if part.cluster and not os.environ.get(GIVEN):
+                standing.enter_context(cluster())
+            ok, line = run_part(part, results)
+            good = good and ok
+            lines.append(line)
     print("\n" + "\n".join(lines))
     print(f"{'all':<12} {time.monotonic() - began:7.1f} s")
     return 0 if good else 1

@@ -95,6 +95,9 @@ class StandInTarget:
         if self.fail == name:
             raise OpsError(f"{name} failed")
 
+    def capabilities(self) -> dict[str, str]:
+        return {}
+
     def preflight(self, placed: Placed) -> list[str]:
         self.call("preflight")
         return []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -189,6 +190,40 @@ class Tiny:
         filters += [f"label=org.cortex-ops.{k}={v}" for k, v in labels.items()]
         flags = [part for f in filters for part in ("--filter", f)]
         return docker("ps", "-a", *flags, "--format", "{{.Names}}").split()
+
+    # -- what is on the target ---------------------------------------------------------------------------------
+    def standing(self) -> set[str]:
+        """Networks that outlive releases."""
+        return {name for name in self._networks() if not self._release_of(name)}
+
+    def helpers(self, run_ids: list[str]) -> list[str]:
+        """What belongs to these runs and should be gone, and the lease when somebody still holds it."""
+        names = [name for name in self.containers() if "lease" in name]
+        for run in run_ids:
+            label = f"label=org.cortex-ops.run={run}"
+            names += docker("ps", "-a", "--filter", label, "--format", "{{.Names}}").split()
+        return sorted(set(names))
+
+    def strays(self, serves: str, standing: set[str]) -> list[str]:
+        """What is there beside the proxy, the live release `serves` and at most the one before it."""
+        names = self.containers()
+        releases = [release for name in names if (release := self._release_of(name))]
+        allowed = {f"{self.prefix}-edge-edge-1", *(name for name in names if self._release_of(name))}
+        out = [f"container {name} is left" for name in names if name not in allowed]
+        if serves not in releases or len(releases) > 2 or len(set(releases)) != len(releases):
+            out.append(f"{serves} is live, and there are containers of {', '.join(sorted(releases))}")
+        for name in self._networks():
+            if name not in standing and self._release_of(name) not in releases:
+                out.append(f"network {name} is left")
+        return out
+
+    def _networks(self) -> list[str]:
+        return docker("network", "ls", "--filter", f"name={self.prefix}", "--format", "{{.Name}}").split()
+
+    def _release_of(self, name: str) -> str:
+        """`r3` of the container or network of a release; empty for anything else."""
+        found = re.match(rf"{self.prefix}-(r\d+)[-_]", name)
+        return found[1] if found else ""
 
     def remove(self) -> None:
         w = self.wire()

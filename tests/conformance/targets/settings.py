@@ -14,6 +14,7 @@ from cortex_ops.kernel.values import ImageLock, Placed, Placement
 from cortex_ops.release.migrations import Migrations
 from cortex_ops.targets.compose.target import ComposeTarget
 from cortex_ops.targets.protocol import Target
+from tests.support.cluster import ClusterTiny, cluster_project, images
 from tests.support.engine import ROOT
 from tests.support.stand_in_target import STOP_START, StandInTarget, World, a_placed
 from tests.support.tiny import Tiny, tiny_project
@@ -89,10 +90,7 @@ class Compose:
         return self._lock("one").images["edge"].reference()
 
     def placed(self, seq: int, content: str) -> Placed:
-        inputs = pipeline.Inputs(lock=self._lock(content), stack_hash="", migrations=Migrations())
-        renderer = pipeline.Renderer(self.tiny.wire(), ENV, inputs)
-        versions, _ = renderer.secrets()
-        return renderer.place(placement(seq), versions)
+        return _placed(self.tiny, self._lock(content), seq)
 
     def alone(self, seq: int) -> Placed:
         self.tiny.stack({"environments": {ENV: {"strategy": "recreate"}}})
@@ -112,6 +110,49 @@ class Compose:
         subprocess.run(argv, env=self.tiny.environ(), cwd=ROOT, check=True, timeout=60)
 
 
+HOLD_ON_CLUSTER = """\
+import sys
+from cortex_ops.wiring import wire
+wire(run_id=sys.argv[1]).target("local").lease.acquire(sys.argv[1], "someone")
+"""
+
+
+class OnCluster:
+    """The tiny system in a namespace of the real cluster."""
+
+    def __init__(self, tiny: ClusterTiny) -> None:
+        self.tiny = tiny
+        tiny.stack({"environments": {ENV: {"start_deadline": 30}}})
+        self.built: dict[str, ImageLock] = {}
+
+    def target(self, run_id: str) -> Target:
+        return self.tiny.target(run_id)
+
+    def placed(self, seq: int, content: str) -> Placed:
+        if content not in self.built:
+            self.tiny.answer(content, mode="crash" if content == BROKEN else "ok")
+            self.built[content] = pipeline.build(self.tiny.wire(), ENV).lock
+        return _placed(self.tiny, self.built[content], seq)
+
+    def alone(self, seq: int) -> Placed:
+        self.tiny.stack({"environments": {ENV: {"strategy": "recreate"}}})
+        try:
+            return self.placed(seq, "alone")
+        finally:
+            self.tiny.stack({"environments": {ENV: {"strategy": None}}})
+
+    def die_holding_the_lease(self, run_id: str) -> None:
+        argv = [sys.executable, "-c", HOLD_ON_CLUSTER, run_id]
+        subprocess.run(argv, env=self.tiny.environ(), cwd=ROOT, check=True, timeout=60)
+
+
+def _placed(tiny: Tiny, lock: ImageLock, seq: int) -> Placed:
+    inputs = pipeline.Inputs(lock=lock, stack_hash="", migrations=Migrations())
+    renderer = pipeline.Renderer(tiny.wire(), ENV, inputs)
+    versions, _ = renderer.secrets()
+    return renderer.place(placement(seq), versions)
+
+
 @contextmanager
 def in_memory(folder: Path) -> Iterator[Setting]:
     yield InMemory()
@@ -121,3 +162,9 @@ def in_memory(folder: Path) -> Iterator[Setting]:
 def compose(folder: Path) -> Iterator[Setting]:
     with tiny_project(folder) as tiny:
         yield Compose(tiny)
+
+
+@contextmanager
+def on_cluster(folder: Path) -> Iterator[Setting]:
+    with images(folder / "registry") as address, cluster_project(folder / "project", address) as tiny:
+        yield OnCluster(tiny)

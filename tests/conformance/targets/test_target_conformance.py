@@ -10,12 +10,20 @@ import pytest
 from cortex_ops.kernel.errors import OpsError, RefusedError
 from cortex_ops.kernel.values import ImageLock, ImageRef
 from cortex_ops.targets.protocol import Live, Target
-from tests.conformance.targets.settings import BROKEN, Setting, compose, in_memory
+from tests.conformance.targets.settings import BROKEN, Setting, compose, in_memory, on_cluster
 
-KINDS = {"stand-in": in_memory, "compose": compose}
+KINDS = {"stand-in": in_memory, "compose": compose, "kubernetes": on_cluster}
+# Where two releases stand beside each other; on a cluster one replaces the other.
+BESIDE = ("stand-in", "compose")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "setting" in metafunc.fixturenames:
+        kinds = BESIDE if metafunc.definition.get_closest_marker("beside") else tuple(KINDS)
+        metafunc.parametrize("setting", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     with KINDS[request.param](tmp_path_factory.mktemp("target")) as made:
         first = made.placed(1, "one")
@@ -61,6 +69,7 @@ def test_the_candidates_entrance_opens_and_closes_beside_the_live_release(target
     assert target.live() == Live(release="r1", slot="a")
 
 
+@pytest.mark.beside
 def test_a_switch_is_read_back_and_so_is_the_switch_back(target: Target, setting: Setting) -> None:
     first, second = setting.placed(1, "one"), setting.placed(2, "two")
     for placed in (first, second):
@@ -70,6 +79,15 @@ def test_a_switch_is_read_back_and_so_is_the_switch_back(target: Target, setting
     assert target.present(1) and target.releases() == [1, 2]
     target.switch(first)
     assert target.live() == Live(release="r1", slot="a")
+
+
+def test_an_earlier_release_is_brought_back_by_applying_and_switching(target: Target, setting: Setting) -> None:
+    first, second = setting.placed(1, "one"), setting.placed(2, "two")
+    for placed in (first, second, first):
+        target.apply(placed)
+        target.switch(placed)
+        assert target.live() == Live(release=f"r{placed.placement.seq}", slot=placed.placement.slot)
+        assert target.present(placed.placement.seq) and target.drift(placed, placed.placement.seq) == []
 
 
 def test_after_a_close_nothing_is_live_and_everything_still_runs(target: Target, setting: Setting) -> None:
@@ -111,14 +129,17 @@ def test_a_release_that_never_gets_ready_is_an_error_and_the_live_one_stays(targ
     first = setting.placed(1, "one")
     target.apply(first)
     target.switch(first)
+    broken = setting.placed(2, BROKEN)
     with pytest.raises(OpsError, match="api"):
-        target.apply(setting.placed(2, BROKEN))
+        target.apply(broken)
     assert not target.present(2)
+    target.restore(first, broken)
     assert target.present(1) and target.live().release == "r1"
     target.remove(2)
     assert target.releases() == [1]
 
 
+@pytest.mark.beside
 def test_what_must_not_run_twice_steps_aside_and_comes_back(target: Target, setting: Setting) -> None:
     first, second = setting.placed(1, "one"), setting.alone(2)
     target.apply(first)
@@ -132,6 +153,7 @@ def test_what_must_not_run_twice_steps_aside_and_comes_back(target: Target, sett
     assert target.live().release == "r1" and target.drift(first, 1) == []
 
 
+@pytest.mark.beside
 def test_what_may_run_beside_another_is_left_alone(target: Target, setting: Setting) -> None:
     first, second = setting.placed(1, "one"), setting.placed(2, "two")
     for placed in (first, second):

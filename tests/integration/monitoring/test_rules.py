@@ -16,6 +16,7 @@ import yaml
 
 from cortex_ops.render.monitoring import monitoring_files
 from cortex_ops.render.monitoring.rules import ALERTS
+from deploy.setup.engine import cache_folder
 from tests.support.cluster_inputs import Document, inputs
 
 JOB = "cortex-local"
@@ -35,8 +36,9 @@ def rendered(kind: str, **more: Any) -> list[Document]:
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("promtool")
-    assert program, "promtool is missing: make test installs it"
+    own = cache_folder() / "bin" / "promtool"
+    program = own if own.exists() else shutil.which("promtool")
+    assert program, "promtool is missing: make test fetches it"
     argv = [program, *map(str, arguments)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 

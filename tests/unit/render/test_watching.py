@@ -202,9 +202,7 @@ def test_what_is_rendered_by_hand_has_all_of_it(monkeypatch: pytest.MonkeyPatch)
         secret_volume(given.stack.name, "local", consumer, version): {"x": ""}
         for consumer, version in given.secret_versions.items()
     }
-    recorded = SimpleNamespace(
-        secrets=lambda: (given.secret_versions, volumes), inputs=SimpleNamespace(lock=given.lock)
-    )
+    recorded = SimpleNamespace(secrets=lambda: (given.secret_versions, volumes), render_inputs=lambda versions: given)
     monkeypatch.setattr(rendering, "check_environment", lambda w, env: None)
     monkeypatch.setattr(rendering, "_renderer_for_hand", lambda w, env: recorded)
     w: Any = SimpleNamespace(stack=given.stack, environment=lambda env: given.environment)

@@ -1,0 +1,168 @@
+"""The cluster that tests use: a person's own, named in CORTEX_TEST_KUBECONFIG, else the one that set-up makes here.
+
+Every test has a namespace of its own and removes it. What only the cluster of set-up's own making can show (its
+daemons stopped, its volumes) asks `own_node`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cortex_ops.adapters.cluster import Cluster
+from cortex_ops.targets.kubernetes.target import RUN_LABEL, KubernetesTarget
+from deploy.setup.cluster.node import HOME, Node
+from deploy.setup.cluster.programs import folder_of
+from deploy.setup.engine import cache_folder
+from tests.support.registry import registry
+from tests.support.tiny import Tiny, create
+
+GIVEN = "CORTEX_TEST_KUBECONFIG"
+# A registry that the nodes of a person's cluster and this machine's engine both reach, host:port/prefix.
+REGISTRY = "CORTEX_TEST_REGISTRY"
+Object = dict[str, Any]
+
+
+def kubeconfig() -> Path:
+    given = os.environ.get(GIVEN)
+    path = Path(given) if given else HOME / "kubeconfig"
+    assert path.is_file(), f"no kubeconfig at {path}: run `make cluster`, or name one in {GIVEN}"
+    return path
+
+
+def own_node() -> Node | None:
+    """The node of set-up's making; None when a person's cluster is used."""
+    if os.environ.get(GIVEN):
+        return None
+    cache = cache_folder()
+    return Node(folder_of(cache), cache / "node")
+
+
+@functools.cache
+def cluster() -> Cluster:
+    return Cluster(str(kubeconfig()))
+
+
+def kubectl(*arguments: str, stdin: str = "", check: bool = True, deadline: float = 120) -> str:
+    node = own_node()
+    program = str(node.programs / "kubectl") if node else "kubectl"
+    done = subprocess.run(
+        [program, f"--kubeconfig={kubeconfig()}", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=deadline,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def images(folder: Path) -> Iterator[str]:
+    """A registry for the images of tests: `host:port/name` to push to, from which the nodes pull."""
+    given = os.environ.get(REGISTRY)
+    if given:
+        yield given
+        return
+    with registry(folder) as address:
+        yield f"{address}/test"
+
+
+def until(what: str, ready: Callable[[], Any], deadline: float = 60) -> Any:
+    """What `ready` gives once it is true."""
+    end = time.monotonic() + deadline
+    while True:
+        found = ready()
+        if found:
+            return found
+        assert time.monotonic() < end, f"waited {deadline:g} s for {what}"
+        time.sleep(0.2)
+
+
+def remove_namespace(name: str, wait: float = 60) -> None:
+    kubectl(
+        "delete", "namespace", name, "--ignore-not-found", f"--timeout={wait:g}s", check=False, deadline=wait + 20
+    )
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[str]:
+    try:
+        yield name
+    finally:
+        remove_namespace(name)
+
+
+class ClusterTiny(Tiny):
+    """A tiny system whose environment is a namespace of the cluster."""
+
+    @property
+    def namespace(self) -> str:
+        return self.prefix
+
+    def objects(self, kind: str) -> list[Object]:
+        items: list[Object] = json.loads(kubectl("-n", self.namespace, "get", kind, "-o", "json"))["items"]
+        return items
+
+    def names(self, kind: str) -> set[str]:
+        return {one["metadata"]["name"] for one in self.objects(kind)}
+
+    def get(self, path: str = "/", timeout: float = 5) -> str:
+        """What the service answers, asked through the API server."""
+        api, service = cluster(), f"/api/v1/namespaces/{self.namespace}/services/api:http/proxy"
+        return str(api.raw("GET", service + path, timeout=timeout).data.decode())
+
+    def standing(self) -> set[str]:
+        return set()
+
+    def helpers(self, run_ids: list[str]) -> list[str]:
+        """Jobs of these runs, and the lease."""
+        names = [f"Lease {name}" for name in self.names("leases")]
+        for job in self.objects("jobs"):
+            if job["metadata"]["labels"].get(RUN_LABEL) in run_ids:
+                names.append(f"Job {job['metadata']['name']}")
+        return sorted(names)
+
+    def strays(self, serves: str, standing: set[str]) -> list[str]:
+        """What differs from the live release's own rendering, strangers among it."""
+        placed = self.wire().history("local").placed(int(serves.removeprefix("r")))
+        assert placed is not None
+        return [change.line() for change in self.target().drift(placed, placed.placement.seq)]
+
+    def target(self, run_id: str = "") -> KubernetesTarget:
+        target = self.wire(run_id).target("local")
+        assert isinstance(target, KubernetesTarget)
+        return target
+
+    def remove(self) -> None:
+        remove_namespace(self.namespace)
+        self.remove_images()
+
+
+LIGHT = {"requests": {"cpu": "10m", "memory": "32Mi"}, "cpu": "500m", "memory": "128Mi"}
+
+
+@contextmanager
+def cluster_project(root: Path, address: str, *, postgres: bool = False) -> Iterator[ClusterTiny]:
+    """`address`: what `images` gave."""
+    made = create(root, postgres=postgres)
+    tiny = ClusterTiny(made.root, made.name, made.port)
+    tiny.settings_env = {"CORTEX_OPS_REGISTRY": address, "KUBECONFIG": str(kubeconfig())}
+    tiny.stack(
+        {
+            "services": {"api": {"resources": LIGHT}},
+            "environments": {"local": {"target": "kubernetes", "start_deadline": 60}},
+        }
+    )
+    try:
+        yield tiny
+    finally:
+        tiny.remove()

@@ -66,6 +66,10 @@ class Wiring:
         """The one that the environment names."""
         return Cluster(self.settings.kubeconfig, self.environment(env).kubernetes.context, clock=self.clock)
 
+    def namespace(self, env: str) -> str:
+        """Of the cluster, where the environment is."""
+        return self.environment(env).kubernetes.namespace or self.prefix(env)
+
     def target(self, env: str) -> Target:
         environment = self.environment(env)
         if environment.target == "kubernetes":
@@ -75,7 +79,7 @@ class Wiring:
                 self.cluster(env),
                 self.stack.name,
                 env,
-                environment.kubernetes.namespace or self.prefix(env),
+                self.namespace(env),
                 run_id=self.run_id,
                 progress=self.progress,
                 clock=self.clock,

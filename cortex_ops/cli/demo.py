@@ -107,7 +107,11 @@ def run_down(args: argparse.Namespace) -> int:
     from cortex_ops.wiring import wire
 
     w = wire()
-    environments = [w.environment(name).name for name in args.environment or w.stack.environments]
+    named = [w.environment(name) for name in args.environment or w.stack.environments]
+    for one in named:
+        if one.target == "kubernetes":
+            _down_in_cluster(w, one.name, data=args.purge)
+    environments = [one.name for one in named if one.target != "kubernetes"]
     try:
         w.engine.client  # noqa: B018 - connects
     except OpsError as error:
@@ -126,6 +130,24 @@ def run_down(args: argparse.Namespace) -> int:
             w.progress.say(f"  removed {line}")
         _purge_state(w)
     return 0
+
+
+def _down_in_cluster(w, env: str, *, data: bool) -> None:  # type: ignore[no-untyped-def]
+    from cortex_ops.kernel.clock import iso
+    from cortex_ops.kernel.errors import OpsError
+    from cortex_ops.targets.kubernetes.teardown import remove_environment
+
+    cluster = w.cluster(env)
+    cluster.patience = 0  # a cluster that does not run has nothing of ours that runs
+    try:
+        removed = remove_environment(cluster, w.stack.name, w.namespace(env), data=data)
+    except OpsError as error:
+        w.progress.say(f"nothing to remove of {env}: {error.message}")
+        return
+    for line in removed:
+        w.progress.say(f"  removed {line}")
+    if removed:
+        w.history(env).take_down(w.settings.actor, iso(w.clock.now()))
 
 
 def _purge_state(w) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def examine(w: Wiring) -> list[HealthFinding]:
         _ask("buildx", lambda: _plugin(settings, "buildx")),
         _ask("compose", lambda: _plugin(settings, "compose")),
         _ask("store", lambda: _store(w.store)),
+        *_clusters(w),
         *_secrets(settings),
         *_standins(settings),
     ]
@@ -70,6 +72,22 @@ def _plugin(settings: Settings, name: str) -> str:
 def _store(store) -> str:  # type: ignore[no-untyped-def]
     store.list("releases/")
     return "answers"
+
+
+def _clusters(w: Wiring) -> list[HealthFinding]:
+    """Of each environment that goes to one."""
+    try:
+        names = [name for name, spec in w.stack.environments.items() if spec.target == "kubernetes"]
+    except OpsError:
+        return []  # the stack file has its own finding
+
+    def ask(name: str) -> str:
+        cluster = w.cluster(name)
+        cluster.patience = 0
+        found = cluster.request("GET", "/version")
+        return f"Kubernetes {found['gitVersion']} at {cluster.address} answers"
+
+    return [_ask(f"cluster of {name}", functools.partial(ask, name)) for name in names]
 
 
 def _secrets(settings: Settings) -> list[HealthFinding]:

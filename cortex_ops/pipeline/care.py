@@ -55,6 +55,11 @@ def drill(w: Wiring, env: str, set_id: str | None = None) -> DrillResult:
 def _backup_context(w: Wiring, env: str) -> Any:
     from cortex_ops.backup import BackupContext
 
+    if w.environment(env).target == "kubernetes":
+        raise RefusedError(
+            f"{env} is on a cluster, whose stores this version does not back up",
+            remedy="back its claims up with the cluster's own means (volume snapshots, pg_dump in a job)",
+        )
     live = w.history(env).live()
     if live is None:
         raise RefusedError(f"{env} has no live release, so there is nothing to back up", remedy="release first")

@@ -194,22 +194,22 @@ def test_exactly_the_declared_calls_are_open_at_both_ends() -> None:
     found = {
         (caller, called)
         for caller, called in itertools.product(policies, ports)
-        if allows(policies[caller]["egress"], labels[called], ports[called])
-        and allows(policies[called]["ingress"], labels[caller], ports[called])
+        if allows(policies[caller].get("egress", []), labels[called], ports[called])
+        and allows(policies[called].get("ingress", []), labels[caller], ports[called])
     }
     assert found == wanted
     half_open = {
         (caller, called)
         for caller, called in itertools.product(policies, ports)
-        if allows(policies[caller]["egress"], labels[called], ports[called])
-        != allows(policies[called]["ingress"], labels[caller], ports[called])
+        if allows(policies[caller].get("egress", []), labels[called], ports[called])
+        != allows(policies[called].get("ingress", []), labels[caller], ports[called])
     }
     assert half_open == set()
 
 
 def test_names_are_resolved_over_udp_and_tcp_by_all_that_call() -> None:
     for one in (d for d in documents() if d["kind"] == "NetworkPolicy" and d["spec"].get("egress")):
-        dns = [rule for rule in one["spec"]["egress"] if [p["port"] for p in rule["ports"]] == [53, 53]]
+        dns = [rule for rule in one["spec"].get("egress", []) if [p["port"] for p in rule["ports"]] == [53, 53]]
         assert [{p["protocol"] for p in rule["ports"]} for rule in dns] == [{"UDP", "TCP"}], one["metadata"]["name"]
 
 

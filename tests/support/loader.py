@@ -1,0 +1,99 @@
+"""A pod that asks a service all the while, without a retry, and says in its log what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.cluster import cluster, kubectl, until
+from tests.support.engine import docker
+
+SCRIPT = """\
+import http from 'node:http'
+const url = new URL(process.env.URL)
+const kept = new http.Agent({ keepAlive: true, maxSockets: 1 })
+const seen = { sent: 0, failed: 0, causes: {}, answers: {} }
+const ask = (agent, method, path) => new Promise(resolve => {
+  const end = cause => {
+    seen.sent += 1
+    if (cause) { seen.failed += 1; seen.causes[cause] = (seen.causes[cause] ?? 0) + 1 }
+    resolve()
+  }
+  const broken = error => end(error.code ?? String(error))
+  const options = { host: url.hostname, port: url.port, agent, method, path, timeout: 15000 }
+  const request = http.request(options, answer => {
+    let text = ''
+    answer.on('data', chunk => { text += chunk }).on('error', broken).on('end', () => {
+      if (answer.statusCode === 200) seen.answers[text] = (seen.answers[text] ?? 0) + 1
+      end(answer.statusCode === 200 ? '' : `status ${answer.statusCode}`)
+    })
+  })
+  request.on('error', broken).on('timeout', () => request.destroy(new Error('timeout')))
+  request.end(method === 'POST' ? 'x'.repeat(2000) : undefined)
+})
+const loop = async (agent, method, path, pause) => {
+  for (;;) { await ask(agent(), method, path); await new Promise(resolve => setTimeout(resolve, pause)) }
+}
+const fresh = () => new http.Agent({ keepAlive: false })
+for (let number = 0; number < 3; number += 1) loop(() => kept, 'GET', '/', 2)
+for (let number = 0; number < 3; number += 1) loop(fresh, 'GET', '/', 5)
+loop(fresh, 'POST', '/', 10)
+loop(() => kept, 'POST', '/', 10)
+loop(fresh, 'GET', '/slow', 100)
+setInterval(() => console.log(JSON.stringify(seen)), 500)
+"""
+
+
+def build(folder: Path, address: str) -> str:
+    """The image, pushed; → its reference."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "load.mjs").write_text(SCRIPT)
+    (folder / "Dockerfile").write_text("FROM node:24-bookworm-slim\nCOPY load.mjs /\nUSER 1000\n")
+    name = f"{address}-loader:1"
+    docker("build", "-q", "-t", name, str(folder), deadline=300)
+    try:
+        docker("push", "-q", name, deadline=300)
+    finally:
+        docker("image", "rm", name, check=False)
+    return name
+
+
+class Loader:
+    """In `namespace`, with the labels of the tests, which the policies let through to routed services."""
+
+    def __init__(self, namespace: str, part_of: str, image: str, url: str) -> None:
+        self.namespace = namespace
+        labels = {"app.kubernetes.io/name": "integration-tests", "app.kubernetes.io/part-of": part_of}
+        security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        container = {
+            "name": "loader",
+            "image": image,
+            "command": ["node", "/load.mjs"],
+            "env": [{"name": "URL", "value": url}],
+            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+            "securityContext": security,
+        }
+        spec = {
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+        }
+        metadata = {"name": "loader", "namespace": namespace, "labels": labels}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+        until("the first answers", lambda: self.seen().get("sent", 0) > 50, 60)
+
+    def seen(self) -> dict[str, Any]:
+        """Since it began: how many were `sent` and `failed`, with `causes`, and how often each answer came."""
+        text = cluster().log(self.namespace, "loader", "loader", tail=1).strip()
+        found: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
+        return found
+
+    def remove(self) -> None:
+        kubectl("-n", self.namespace, "delete", "pod", "loader", "--ignore-not-found", "--wait=false")

@@ -39,17 +39,23 @@ import { readFileSync } from 'node:fs'
 const text = readFileSync('/app/answer.txt', 'utf8').trim()
 const mode = readFileSync('/app/mode.txt', 'utf8').trim()
 if (mode === 'crash') { console.error('cannot find the flux capacitor'); process.exit(3) }
+let ending = false
 const server = http.createServer((request, response) => {
   if (request.url === '/ready' && mode === 'never-ready') { response.writeHead(503); return response.end('not yet') }
   if (request.url.startsWith('/slow')) return setTimeout(() => response.end(text), 2000)
   const digest = value => createHash('sha256').update(value ?? '').digest('hex')
   if (request.url.startsWith('/digest/')) return response.end(digest(process.env[request.url.slice(8)]))
   response.setHeader('x-release', process.env.CORTEX_RELEASE)
+  if (ending) response.setHeader('connection', 'close')
   request.resume().on('end', () => response.end(text))
 })
 server.keepAliveTimeout = 70000
 server.listen(Number(process.env.PORT))
-process.on('SIGTERM', () => { server.close(() => process.exit(0)); server.closeIdleConnections() })
+// Who keeps a connection is told to leave it first: closing one on which a request is under way would lose that.
+process.on('SIGTERM', () => {
+  ending = true
+  setTimeout(() => { server.close(() => process.exit(0)); server.closeIdleConnections() }, 1000)
+})
 """
 
 PROBE = """\

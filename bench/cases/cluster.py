@@ -1,0 +1,205 @@
+"""Releases to a real cluster beside kubectl, and what its services answer meanwhile. Takes `make cluster`.
+
+The raw side applies the very same files under the same field manager, so that neither inherits work of the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.harness import Case, Trial
+from cortex_ops import pipeline
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.values import Placed, Placement
+from cortex_ops.release.migrations import Migrations
+from tests.support.cluster import ClusterTiny, cluster_project, images, kubectl
+from tests.support.loader import Loader, build
+
+REQUESTS = 20_000
+ROLLOUTS = 10
+ENV = "local"
+
+
+class System:
+    """The tiny system with two replicas, in two contents that take turns."""
+
+    def __init__(self) -> None:
+        self.stack = contextlib.ExitStack()
+        self.turn = 0
+
+    @functools.cached_property
+    def address(self) -> str:
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="cortex-bench-"))
+        return self.stack.enter_context(images(Path(folder)))
+
+    @functools.cached_property
+    def project(self) -> ClusterTiny:
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="cortex-bench-"))
+        tiny = self.stack.enter_context(cluster_project(Path(folder), self.address))
+        tiny.stack({"services": {"api": {"replicas": 2}}})
+        tiny.answer("zero")
+        assert tiny.release().ok
+        return tiny
+
+    @functools.cached_property
+    def contents(self) -> list[tuple[Placed, Path]]:
+        """Of both: the release, and a folder of its files for kubectl."""
+        found = []
+        for number, text in enumerate(("one", "two")):
+            self.project.answer(text)
+            lock = pipeline.build(self.project.wire(), ENV).lock
+            inputs = pipeline.Inputs(lock=lock, stack_hash="", migrations=Migrations())
+            renderer = pipeline.Renderer(self.project.wire(), ENV, inputs)
+            placed = renderer.place(Placement(seq=number + 1, slot="a"), renderer.secrets()[0])
+            folder = self.project.root / f"raw-{number}"
+            folder.mkdir()
+            for name, body in placed.bundle.files.items():
+                if "/" not in name and name.endswith(".yaml"):
+                    (folder / name).write_text(body)
+            found.append((placed, folder))
+        return found
+
+    def next(self) -> tuple[Placed, Path]:
+        self.turn += 1
+        return self.contents[self.turn % 2]
+
+    def ours(self) -> None:
+        placed, _ = self.next()
+        target = self.project.target()
+        target.prepare(placed)
+        target.apply(placed)
+
+    def raw(self) -> None:
+        _, folder = self.next()
+        manager = ("--server-side", "--field-manager=cortex-ops", "--force-conflicts")
+        kubectl("apply", *manager, "-f", str(folder))
+        kubectl("-n", self.project.namespace, "rollout", "status", "--timeout=120s", "deployment/api")
+
+    def warm(self) -> None:
+        """Both contents are on the node."""
+        for _ in range(2):
+            self.ours()
+
+    def job(self) -> None:
+        done = self.project.job("release")
+        assert done.returncode == 0, done.stderr
+
+    def empty_job(self) -> None:
+        argv = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", "-m", "bench.empty_job", "-j"]
+        root = Path(__file__).resolve().parents[2]
+        env = {**self.project.environ(), "PYTHONPATH": str(root)}
+        subprocess.run([*argv, "empty"], env=env, cwd=self.project.root, check=True, capture_output=True)
+
+    def released(self) -> None:
+        self.project.answer("unchanged")
+        self.job()
+
+
+SYSTEM = System()
+close = SYSTEM.stack.close
+
+
+def roll(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
+    """Promoted, rejected and crashing releases in turn, under load from within."""
+    tiny = SYSTEM.project
+    with tempfile.TemporaryDirectory(prefix="cortex-bench-") as folder:
+        image = build(Path(folder), SYSTEM.address)
+    loader = Loader(tiny.namespace, tiny.name, image, "http://api:8080")
+    done = {"promoted": 0, "rejected": 0, "crashing": 0}
+    began, turn = time.monotonic(), 0
+    try:
+        while turn < ROLLOUTS or loader.seen()["sent"] < REQUESTS:
+            kind = ("promoted", "rejected", "promoted", "promoted", "crashing")[turn % 5]
+            tiny.answer(f"{kind} {turn}", mode="crash" if kind == "crashing" else "ok")
+            if kind == "rejected":
+                tiny.answer(f"{kind} {turn}", expected="something else")
+            with contextlib.suppress(OpsError):
+                step = tiny.release()
+                assert step.ok is (kind == "promoted"), step.message
+            done[kind] += 1
+            turn += 1
+            seen = loader.seen()
+            say(f"  {turn} rollouts, {seen['sent']} requests, {seen['failed']} failed")
+        time.sleep(1)
+        seen = loader.seen()
+    finally:
+        loader.remove()
+    figures = {
+        "requests": seen["sent"],
+        "failed": seen["failed"],
+        "causes": seen["causes"],
+        "rollouts": turn,
+        "kinds": done,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return seen["failed"] == 0 and seen["sent"] >= REQUESTS, figures
+
+
+def bad_image(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
+    """Seconds from the kubelet's first failed event to the report. Events tell whole seconds, so each figure is up to
+    one second too high."""
+    late: list[float] = []
+    tiny = SYSTEM.project
+    placed, _ = SYSTEM.contents[0]
+    for number in range(5):
+        missing = f"sha256:{number:064x}"
+        files = {n: t.replace(placed.lock.images["api"].digest, missing) for n, t in placed.bundle.files.items()}
+        bad = placed.model_copy(update={"bundle": placed.bundle.model_copy(update={"files": files})})
+        target = tiny.target()
+        try:
+            target.apply(bad)
+        except OpsError as error:
+            reported = datetime.now(UTC)
+            assert missing in error.message, error.message
+        failed = [
+            one["firstTimestamp"]
+            for one in tiny.objects("events")
+            if one["reason"] == "Failed" and missing in one.get("message", "")
+        ]
+        first = min(datetime.fromisoformat(one.replace("Z", "+00:00")) for one in failed)
+        late.append((reported - first).total_seconds())
+        say(f"  {number + 1}/5: {late[-1]:.2f} s")
+        target.restore(placed, bad)
+    return max(late) <= 2.0, {"worst seconds": round(max(late), 2), "all": [round(one, 2) for one in late]}
+
+
+def cases() -> list[Case | Trial]:
+    if not os.environ.get("CORTEX_TEST_KUBECONFIG") and not Path("/var/lib/cortex-ops/cluster/kubeconfig").is_file():
+        return []
+    return [
+        Case(
+            "rollout to a cluster",
+            "ratio",
+            1.10,
+            SYSTEM.ours,
+            SYSTEM.raw,
+            "kubectl apply --server-side -f DIR; kubectl rollout status deployment/api",
+            prepare=SYSTEM.warm,
+        ),
+        Case(
+            "release to a cluster, nothing changed",
+            "extra",
+            1.0,
+            SYSTEM.job,
+            SYSTEM.empty_job,
+            "dagster job execute of one empty asset",
+            prepare=SYSTEM.released,
+        ),
+        Trial("a missing image on a cluster", "reported ≤ 2 s after the kubelet's first event", bad_image),
+        Trial(
+            "requests while releases roll on a cluster",
+            f"0 failed of ≥ {REQUESTS:,} over ≥ {ROLLOUTS} rollouts",
+            roll,
+            "from a pod: kept-alive and new connections, GET and POST, 2-second requests; no retries",
+        ),
+    ]

@@ -154,7 +154,13 @@ class Cluster:
     def request(self, method: str, path: str, **how: Any) -> Object:
         """The answer's document."""
         response = self.raw(method, path, **how)
-        document: Object = json.loads(response.data) if response.data else {}
+        try:
+            document: Object = json.loads(response.data) if response.data else {}
+        except ValueError:
+            raise OpsError(
+                f"what answers at {self.address} is no API server of Kubernetes: {method} {path} gave no JSON",
+                remedy="correct `server` in the kubeconfig",
+            ) from None
         return document
 
     def _unreachable(self, error: Exception) -> OpsError:

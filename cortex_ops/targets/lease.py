@@ -113,8 +113,8 @@ class LeaseBase(ABC):
     def check(self) -> None:
         current = self._read()
         if current is None or current.identity != self._id:
-            by = f" by run {current.owner}" if current else ""
-            raise OpsError(f"the lease of {self.what} was taken{by}; this run stops before it changes more")
+            how = f"taken by run {current.owner}" if current else "removed by somebody"
+            raise OpsError(f"the lease of {self.what} was {how}; this run stops before it changes more")
 
     @contextlib.contextmanager
     def keep(self) -> Iterator[None]:

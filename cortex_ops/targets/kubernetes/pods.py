@@ -127,6 +127,23 @@ def doomed(pod: Document, restart_budget: int, forgiven: Mapping[str, int] | Non
     return ""
 
 
+def crashed(pods: Iterable[Document], before: Mapping[str, int], budget: int) -> str:
+    """Which container has ended since `before` was counted (`earlier`), when all were ready; or "". One of a pod that
+    was made since then is in its start, and has the start's budget of restarts."""
+    for pod in pods:
+        if pod["metadata"].get("deletionTimestamp") or transient(pod):
+            continue
+        for status in statuses(pod):
+            key = _key(pod, status["name"])
+            more = status.get("restartCount", 0) - before.get(key, 0)
+            if more > (0 if key in before else budget):
+                last = (status.get("lastState") or {}).get("terminated") or {}
+                times = f", {more} times" if more > 1 else ""
+                where = f"container {status['name']} of pod {pod['metadata']['name']}"
+                return f"{where} was ready and has ended ({_end(pod, status, last)}{times})"
+    return ""
+
+
 def transient(pod: Document) -> bool:
     """Whether its node took its place away; another is made elsewhere."""
     return (pod.get("status") or {}).get("reason", "") in _TRANSIENT or bool(condition(pod, "DisruptionTarget"))

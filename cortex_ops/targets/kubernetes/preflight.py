@@ -20,15 +20,17 @@ from cortex_ops.targets.kubernetes.rollout import apply
 VERBS = ("get", "list", "create", "patch", "delete")
 
 
+def basics(cluster: Cluster, namespace: str, documents: Sequence[Document]) -> list[str]:
+    """Without these nothing else can even be asked: every kind is there, and these credentials may use it."""
+    return _missing_kinds(cluster, documents) or _rights(cluster, namespace, documents)
+
+
 def findings(
     cluster: Cluster, namespace: str, documents: Sequence[Document], lock: ImageLock, force: bool
 ) -> list[str]:
     """`force`: fields of other managers are taken over, so they are no finding. The first step that finds something
     is the last: what follows from it would only be noise."""
-    kinds = _missing_kinds(cluster, documents)
-    if kinds:
-        return kinds
-    for step in (_rights, _names_in_use, _storage, _quota):
+    for step in (_names_in_use, _storage, _quota):
         if found := step(cluster, namespace, documents):
             return found
     if found := platforms(lock, architectures(cluster)):
@@ -55,6 +57,7 @@ def _rights(cluster: Cluster, namespace: str, documents: Sequence[Document]) -> 
     ]
     wanted += [("", "secrets", "create"), ("", "pods", "list"), ("", "pods/log", "get"), ("batch", "jobs", "create")]
     wanted += [("coordination.k8s.io", "leases", verb) for verb in VERBS]
+    wanted += [("", "namespaces", verb) for verb in ("get", "patch")]
     tasks = [functools.partial(_may, cluster, namespace, verb, api, plural) for api, plural, verb in wanted]
     denied: dict[str, list[str]] = {}
     for (api, plural, verb), allowed in zip(wanted, at_once(tasks), strict=True):
@@ -101,7 +104,9 @@ def _storage(cluster: Cluster, namespace: str, documents: Sequence[Document]) ->
             specs += [claim["spec"] for claim in one["spec"].get("volumeClaimTemplates") or []]
     if not specs:
         return []
-    classes = cluster.items("/apis/storage.k8s.io/v1/storageclasses")
+    classes = _visible(cluster, "/apis/storage.k8s.io/v1/storageclasses")
+    if classes is None:
+        return []
     names = {one["metadata"]["name"] for one in classes}
     default = "storageclass.kubernetes.io/is-default-class"
     has_default = any((one["metadata"].get("annotations") or {}).get(default) == "true" for one in classes)
@@ -116,9 +121,9 @@ def _storage(cluster: Cluster, namespace: str, documents: Sequence[Document]) ->
 
 def _quota(cluster: Cluster, namespace: str, documents: Sequence[Document]) -> list[str]:
     """Whether what all pods ask for fits into each quota; whether it does beside what runs, only the server knows."""
-    quotas = cluster.items(f"/api/v1/namespaces/{namespace}/resourcequotas")
+    quotas = _visible(cluster, f"/api/v1/namespaces/{namespace}/resourcequotas")
     out = []
-    for quota in quotas:
+    for quota in quotas or ():
         hard = (quota.get("status") or quota.get("spec") or {}).get("hard") or {}
         for key, limit in sorted(hard.items()):
             part, _, resource = key.partition(".")
@@ -154,14 +159,19 @@ def _asked(document: Document, part: str, resource: str) -> Fraction:
 
 def architectures(cluster: Cluster) -> set[str]:
     """`linux/amd64` of every node that takes pods; empty when these credentials may not see nodes."""
+    nodes = _visible(cluster, "/api/v1/nodes")
+    infos = [one["status"]["nodeInfo"] for one in nodes or () if not (one.get("spec") or {}).get("unschedulable")]
+    return {f"{one['operatingSystem']}/{one['architecture']}" for one in infos}
+
+
+def _visible(cluster: Cluster, path: str) -> list[Document] | None:
+    """The items; None when these credentials may not list them, which a rollout does not need."""
     try:
-        nodes = cluster.items("/api/v1/nodes")
+        return cluster.items(path)
     except ClusterError as error:
         if error.status == 403:
-            return set()
+            return None
         raise
-    infos = [one["status"]["nodeInfo"] for one in nodes if not (one.get("spec") or {}).get("unschedulable")]
-    return {f"{one['operatingSystem']}/{one['architecture']}" for one in infos}
 
 
 def platforms(lock: ImageLock, nodes: set[str]) -> list[str]:
@@ -185,8 +195,10 @@ def _without_variant(platform: str) -> str:
 
 
 def _dry_run(cluster: Cluster, namespace: str, documents: Sequence[Document], force: bool) -> list[str]:
-    """Needs the namespace; where there is none yet, the strict models have judged the documents."""
-    if cluster.get(f"/api/v1/namespaces/{namespace}") is None:
+    """Needs the namespace; where there is none yet, or one that is on its way out, which is waited for and made anew,
+    the strict models have judged the documents."""
+    space = cluster.get(f"/api/v1/namespaces/{namespace}")
+    if space is None or space["metadata"].get("deletionTimestamp"):
         return []
 
     def one(document: Document) -> str:

@@ -10,6 +10,7 @@ from cortex_ops.adapters.cluster import MANAGER, Cluster, ClusterError
 from cortex_ops.kernel.clock import Clock
 from cortex_ops.kernel.errors import DeadlineError, OpsError, RefusedError
 from cortex_ops.kernel.parallel import at_once
+from cortex_ops.kernel.redact import redact
 from cortex_ops.targets.kubernetes.events import explain, log_sources
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref
@@ -21,6 +22,7 @@ HANDOVER = "cortex-ops-handover"  # keeps `replicas` for an autoscaler while we 
 POLL_S = 0.5
 UNSCHEDULABLE_S = 30.0  # a node may come; an autoscaler of nodes has its own, longer deadline to be set
 TAIL = 25
+LINE = 500  # characters of one line of a log that are shown
 NAMES_S = 30.0  # for so long, where nothing else is set, a cluster's DNS answers what it answered before
 
 
@@ -157,10 +159,16 @@ class Rollout:
             details = explain(events, logs)
         except OpsError:
             details = []
-        return kind(cause, details=details)
+        return kind(redact(cause), details=details)
 
     def _log(self, pod: str, container: str, previous: bool) -> list[str]:
-        return self.cluster.log(self.namespace, pod, container, previous=previous, tail=TAIL).splitlines()
+        return shown(self.cluster.log(self.namespace, pod, container, previous=previous, tail=TAIL))
+
+
+def shown(log: str) -> list[str]:
+    """The lines of a log, without known secrets and not longer than a person reads: programs write what they like."""
+    lines = [line.rstrip() for line in redact(log).splitlines() if line.strip()]
+    return [line if len(line) <= LINE else f"{line[:LINE]}…" for line in lines]
 
 
 def apply(cluster: Cluster, document: Document, *, force: bool, dry_run: bool = False) -> Document:

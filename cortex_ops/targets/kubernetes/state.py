@@ -7,6 +7,7 @@ an engine, so that a run that was killed leaves something that can be read.
 from __future__ import annotations
 
 import json
+import re
 
 from cortex_ops.adapters.cluster import Cluster, Object
 from cortex_ops.kernel.values import Value
@@ -19,6 +20,7 @@ class State(Value):
     """Releases are written `r12`. `applied` is empty while one is being applied: nothing is wholly there then.
 
     `inventory` holds what any release made that is not pruned yet; an entry without a uid was about to be made.
+    `restarts` is what `pods.earlier` counted when all of it was ready.
     """
 
     live: str = ""
@@ -26,6 +28,7 @@ class State(Value):
     applied: str = ""
     applying: str = ""
     inventory: tuple[Ref, ...] = ()
+    restarts: dict[str, int] = {}
 
 
 class StateObject:
@@ -35,14 +38,13 @@ class StateObject:
         self.cluster, self.namespace, self.labels = cluster, namespace, labels
 
     def read(self) -> State:
-        """Of an environment to which nothing was released: an empty one."""
+        """Of an environment to which nothing was released: an empty one. A hand that writes nonsense here takes away
+        what it overwrites, and no more: what is not known counts as drift, and the next release writes it anew."""
         found = self.cluster.get(f"/api/v1/namespaces/{self.namespace}/configmaps/{NAME}")
         data = (found or {}).get("data") or {}
-        if not data:
-            return State()
-        inventory = tuple(Ref.model_validate(one) for one in json.loads(data.get("inventory") or "[]"))
         plain = {key: data.get(key, "") for key in ("live", "candidate", "applied", "applying")}
-        return State(**plain, inventory=inventory)
+        releases = {key: value for key, value in plain.items() if re.fullmatch(r"r[1-9][0-9]*", value)}
+        return State(**releases, inventory=_inventory(data), restarts=_restarts(data))
 
     def write(self, state: State) -> None:
         document: Object = {
@@ -55,6 +57,7 @@ class StateObject:
                 "applied": state.applied,
                 "applying": state.applying,
                 "inventory": json.dumps([one.model_dump(exclude_defaults=True) for one in state.inventory]),
+                "restarts": json.dumps(state.restarts),
             },
         }
         self.cluster.apply(document, force=True)
@@ -63,3 +66,17 @@ class StateObject:
         state = self.read().model_copy(update=fields)
         self.write(state)
         return state
+
+
+def _inventory(data: dict[str, str]) -> tuple[Ref, ...]:
+    try:
+        return tuple(Ref.model_validate(one) for one in json.loads(data.get("inventory") or "[]"))
+    except (ValueError, TypeError):
+        return ()
+
+
+def _restarts(data: dict[str, str]) -> dict[str, int]:
+    try:
+        return {str(key): int(value) for key, value in dict(json.loads(data.get("restarts") or "{}")).items()}
+    except (ValueError, TypeError):
+        return {}

@@ -18,20 +18,21 @@ from cortex_ops.kernel.clock import SYSTEM, Clock
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.progress import SILENT, Progress
-from cortex_ops.kernel.redact import Secret, redact
+from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Change, ImageLock, Placed
 from cortex_ops.render.kubernetes.common import COMPONENT, MANAGED_BY, PART_OF
 from cortex_ops.render.kubernetes.common import NAME as NAME_LABEL
 from cortex_ops.render.yaml_output import read_all_yaml
 from cortex_ops.targets.kubernetes.compare import drift
+from cortex_ops.targets.kubernetes.events import log_sources
 from cortex_ops.targets.kubernetes.jobs import JobRun
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.lease import KubernetesLease
 from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref, labels_of
-from cortex_ops.targets.kubernetes.pods import newest
-from cortex_ops.targets.kubernetes.preflight import architectures, findings, names_taken, platforms
+from cortex_ops.targets.kubernetes.pods import crashed, earlier, newest
+from cortex_ops.targets.kubernetes.preflight import architectures, basics, findings, names_taken, platforms
 from cortex_ops.targets.kubernetes.prune import PROTECTED, prune_plan
-from cortex_ops.targets.kubernetes.rollout import HANDOVER, Rollout, apply
+from cortex_ops.targets.kubernetes.rollout import HANDOVER, Rollout, apply, shown
 from cortex_ops.targets.kubernetes.secrets import SecretObjects
 from cortex_ops.targets.kubernetes.state import NAME as STATE_NAME
 from cortex_ops.targets.kubernetes.state import State, StateObject
@@ -110,8 +111,12 @@ class KubernetesTarget:
 
     def preflight(self, placed: Placed) -> list[str]:
         documents = self._documents(placed)
-        foreign = self.lock_findings(placed.lock) or names_taken(self.cluster, documents, self.stack)
-        return foreign or findings(self.cluster, self.namespace, documents, placed.lock, self.force)
+        return (
+            self.lock_findings(placed.lock)
+            or basics(self.cluster, self.namespace, documents)
+            or names_taken(self.cluster, documents, self.stack)
+            or findings(self.cluster, self.namespace, documents, placed.lock, self.force)
+        )
 
     def lock_findings(self, lock: ImageLock) -> list[str]:
         local = [
@@ -198,6 +203,9 @@ class KubernetesTarget:
     def _begin(self, documents: Sequence[Document], applying: str = "") -> None:
         """From now on nothing is wholly applied, and what may be made is known."""
         state = self._state.read()
+        # Whoever deleted the inventory did not delete what it listed: what our manager applied is ours.
+        lost = [] if state.inventory else [one for one in self._present_objects(documents) if _applied_by_us(one)]
+        state = state.model_copy(update={"inventory": (*state.inventory, *(Ref.of(one) for one in lost))})
         known = {one.key() for one in state.inventory}
         coming = [ref for ref in (Ref.of(one) for one in documents) if ref.key() not in known]
         self._state.write(
@@ -235,12 +243,17 @@ class KubernetesTarget:
         # An object that was made anew under its old name is another one.
         inventory = [found.get(one.key(), one) if one.key() in found else one for one in inventory]
         done = {"applied": f"r{placed.placement.seq}", "applying": "", "inventory": tuple(inventory)}
-        self._state.write(state.model_copy(update=done))
+        self._state.write(state.model_copy(update={**done, "restarts": earlier(self._pods())}))
+
+    def _pods(self) -> list[Document]:
+        return self.cluster.items(f"/api/v1/namespaces/{self.namespace}/pods", f"{self.selector},{COMPONENT}=service")
 
     def restore(self, before: Placed, tried: Placed) -> None:
         """The whole of `before` again, exactly; what only `tried` had is removed."""
         state = self._state.read()
         wanted = f"r{before.placement.seq}"
+        if state.live not in (wanted, f"r{tried.placement.seq}"):  # somebody removed the record of it
+            state = self._state.change(live=wanted)
         if state.applied == wanted and not state.applying:
             return  # nothing of `tried` was applied
         documents = self._documents(before)
@@ -263,8 +276,15 @@ class KubernetesTarget:
         text = placed.bundle.files.get(f"jobs/{job}.yaml")
         if text is None:
             return JobResult(code=None, output="", seconds=0.0, cause=f"the release has no job {job}")
-        labels = {RELEASE_LABEL: f"r{placed.placement.seq}", RUN_LABEL: as_label(self.run_id)}
-        return JobRun(self.cluster, read_all_yaml(text), labels, self.clock).run(deadline, on_line)
+        release = f"r{placed.placement.seq}"
+        labels = {RELEASE_LABEL: release, RUN_LABEL: as_label(self.run_id)}
+        result = JobRun(self.cluster, read_all_yaml(text), labels, self.clock).run(deadline, on_line)
+        state = self._state.read()
+        # What ended and was started again answers as if nothing had been, until it ends again.
+        watched = result.code == 0 and state.applied == release
+        if watched and (cause := crashed(self._pods(), state.restarts, self.restart_budget)):
+            return result.model_copy(update={"code": None, "cause": f"{cause} while {job} ran"})
+        return result
 
     # -- the switch ----------------------------------------------------------------------------------------
     def offer(self, placed: Placed) -> None:
@@ -279,6 +299,10 @@ class KubernetesTarget:
         release = f"r{placed.placement.seq}"
         if self._state.read().applied != release:
             raise OpsError(f"{self.namespace} does not hold {release} wholly, so it cannot become the live one")
+        there = {Ref.of(one).key() for one in self._present_objects(self._documents(placed))}
+        gone = [ref.label() for one in self._documents(placed) if (ref := Ref.of(one)).key() not in there]
+        if gone:
+            raise OpsError(f"{', '.join(gone)} was deleted since {release} was applied")
         self._state.change(live=release, candidate="")
         if (now := self._state.read().live) != release:
             raise OpsError(f"{self.namespace} did not take the switch to {release}: it says {now!r}")
@@ -353,14 +377,15 @@ class KubernetesTarget:
 
     # -- logs ----------------------------------------------------------------------------------------------
     def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:
-        pods = self.cluster.items(f"/api/v1/namespaces/{self.namespace}/pods", f"{self.selector},{COMPONENT}=service")
+        """Of the newest pods. One that was started again says in its life before why."""
+        pods = self._pods()
         sets = self.cluster.items(f"/apis/apps/v1/namespaces/{self.namespace}/replicasets", self.selector)
         current = [pod for one in self._listed("apps/v1", "Deployment") for pod in newest(one, pods, sets)]
         out = {}
         for pod in sorted(current, key=_ready):
-            name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
-            text = self.cluster.log(self.namespace, name, container, tail=lines)
-            out[name] = [line for line in redact(text).splitlines() if line.strip()]
+            for one in log_sources([pod]):
+                text = self.cluster.log(self.namespace, one.pod, one.container, previous=one.previous, tail=lines)
+                out[one.label()] = shown(text)
         return out
 
 

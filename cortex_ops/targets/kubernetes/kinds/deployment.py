@@ -31,7 +31,8 @@ class Deployment:
         if refused and not (recreated and is_quota(refused)):
             return refused
         if late := _late(live):
-            return with_clause(f"{label(live)} made no progress in its time", waits(pods) or late)
+            seconds = number(live["spec"], "progressDeadlineSeconds", 600)
+            return with_clause(f"{label(live)} made no progress within {seconds} s", waits(pods) or late)
         return ""
 
     def waits_for(self, live: Document, pods: Sequence[Document]) -> str:

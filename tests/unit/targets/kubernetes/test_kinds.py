@@ -58,9 +58,9 @@ def test_a_deployment_without_progress_in_its_time_failed_and_says_what_its_pods
     done, failed, _ = asked(late, [pod(RUNNING), no_node("0/1 nodes are available")])
     assert not done
     assert failed == (
-        "Deployment api made no progress in its time: pod api-7d9f-x has no node: 0/1 nodes are available"
+        "Deployment api made no progress within 600 s: pod api-7d9f-x has no node: 0/1 nodes are available"
     )
-    assert asked(late)[1] == "Deployment api made no progress in its time: timed out"
+    assert asked(late)[1] == "Deployment api made no progress within 600 s: timed out"
 
 
 def test_a_doomed_pod_ends_the_wait_at_once() -> None:

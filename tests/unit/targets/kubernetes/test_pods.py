@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cortex_ops.targets.kubernetes.pods import (
+    crashed,
     doomed,
     earlier,
     last_end,
@@ -155,3 +156,29 @@ def test_of_several_ends_the_last_is_told() -> None:
     second = pod({"state": ended(3, at="2026-01-01T00:00:09Z")}, name="b", restart="Never")
     assert last_end([second, first]) == "container api of pod b ended (exit 3)"
     assert last_end([pod({"state": ended(0)})]) == ""
+
+
+def restarted(times: int, **more: object) -> Document:
+    return pod({**RUNNING, "restartCount": times, "lastState": ended(5)}, **more)  # type: ignore[arg-type]
+
+
+def test_what_was_ready_may_not_end_even_once() -> None:
+    before = earlier([restarted(2)])
+    assert crashed([restarted(2)], before, 9) == ""
+    said = crashed([restarted(3)], before, 9)
+    assert said == "container api of pod api-7d9f-x was ready and has ended (exit 5)"
+    assert crashed([restarted(5)], before, 9).endswith("(exit 5, 3 times)")
+
+
+def test_a_pod_that_was_made_meanwhile_is_in_its_start_and_has_its_budget() -> None:
+    new = restarted(2, name="api-7d9f-y")
+    before = earlier([pod(RUNNING)])
+    assert crashed([new], before, 2) == ""
+    assert "pod api-7d9f-y" in crashed([new], before, 1)
+
+
+def test_a_pod_that_its_node_ends_has_not_crashed() -> None:
+    evicted = restarted(1, reason="Evicted")
+    leaving = restarted(1)
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert crashed([evicted, leaving], earlier([pod(RUNNING)]), 0) == ""

@@ -9,14 +9,19 @@ from __future__ import annotations
 import functools
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from cortex_ops.adapters.cluster import Cluster
+from cortex_ops.kernel.values import Placed, Placement
+from cortex_ops.pipeline.rendering import Renderer
+from cortex_ops.render.yaml_output import read_all_yaml, to_yaml
 from cortex_ops.targets.kubernetes.target import RUN_LABEL, KubernetesTarget
 from deploy.setup.cluster.node import HOME, Node
 from deploy.setup.cluster.programs import folder_of
@@ -145,6 +150,68 @@ class ClusterTiny(Tiny):
     def remove(self) -> None:
         remove_namespace(self.namespace)
         self.remove_images()
+
+
+class Unharmed:
+    """What serves before a release that is to fail; `left` says how the environment differs from it afterwards."""
+
+    KINDS = (
+        *("deployments", "statefulsets", "services", "serviceaccounts", "configmaps", "secrets"),
+        *("networkpolicies", "persistentvolumeclaims", "jobs", "leases"),
+    )
+
+    def __init__(self, tiny: ClusterTiny) -> None:
+        self.tiny = tiny
+        self.answer, self.live, self.names = tiny.get(), tiny.target().live(), self._names()
+        live = tiny.wire().history("local").live()
+        assert live is not None and live.outcome is not None
+        self.serves = live.outcome.serves
+
+    def _names(self) -> set[str]:
+        found = json.loads(kubectl("-n", self.tiny.namespace, "get", ",".join(self.KINDS), "-o", "json"))["items"]
+        return {f"{one['kind']} {one['metadata']['name']}" for one in found}
+
+    def left(self) -> list[str]:
+        """Empty: the old release serves, all of it, and nothing of the failed one is there."""
+        tiny = self.tiny
+        out = [f"{answer!r} answers" for answer in (tiny.get(),) if answer != self.answer]
+        out += [f"{live} is live" for live in (tiny.target().live(),) if live != self.live]
+        out += [f"{name} is there, or is gone" for name in sorted(self._names() ^ self.names)]
+        history = tiny.wire().history("local")
+        out += [f"r{one.seq} is unfinished" for one in history.unfinished()]
+        placed = history.placed(self.serves)
+        assert placed is not None
+        return out + [change.line() for change in tiny.target().drift(placed, self.serves)]
+
+
+@contextmanager
+def rendered(change: Callable[[list[Object]], None]) -> Iterator[None]:
+    """What is rendered meanwhile is changed: all documents of a release but its jobs, as if they were rendered so."""
+    place, mark = Renderer.place, secrets.token_hex(4)
+
+    def changed(renderer: Renderer, placement: Placement, versions: dict[str, str]) -> Placed:
+        placed = place(renderer, placement, versions)
+        files = {name: text for name, text in placed.bundle.files.items() if "/" in name}
+        documents = [one for n, text in placed.bundle.files.items() if n not in files for one in read_all_yaml(text)]
+        change(documents)
+        files["all.yaml"] = "---\n".join(to_yaml(one) for one in documents)
+        bundle = placed.bundle.model_copy(update={"files": files})
+        return placed.model_copy(update={"bundle": bundle, "identity": f"{placed.identity}-{mark}"})
+
+    with mock.patch.object(Renderer, "place", changed):
+        yield
+
+
+@contextmanager
+def rendered_pod(change: Callable[[Object], None]) -> Iterator[None]:
+    """The same for the pod spec of the service alone."""
+
+    def changed(documents: list[Object]) -> None:
+        (deployment,) = [one for one in documents if one["kind"] == "Deployment"]
+        change(deployment["spec"]["template"]["spec"])
+
+    with rendered(changed):
+        yield
 
 
 LIGHT = {"requests": {"cpu": "10m", "memory": "32Mi"}, "cpu": "500m", "memory": "128Mi"}

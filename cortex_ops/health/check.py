@@ -36,7 +36,7 @@ def check(
             findings += _as_recorded(env, live, target, drift)
             findings += _answering(stack, target, clock)
         except OpsError as error:
-            findings.append(HealthFinding(object="engine", ok=False, message=error.message, remedy=error.remedy))
+            findings.append(HealthFinding(object="target", ok=False, message=error.message, remedy=error.remedy))
     if live is not None and environment.backup is not None:
         findings.append(_backed_up(env, environment.backup.recovery_point, store, clock))
     return HealthStep(
@@ -89,7 +89,7 @@ def _as_recorded(env: str, live: Record, target: Target, drift: list[Change] | N
         HealthFinding(
             object="switch",
             ok=says == f"r{serves}",
-            message=f"the proxy gives the traffic to {says or 'nothing'}"
+            message=f"the traffic goes to {says or 'nothing'}"
             + ("" if says == f"r{serves}" else f", the history says r{serves}"),
             remedy="" if says == f"r{serves}" else f"cortex-ops settle -e {env}, then release again",
         )

@@ -180,7 +180,7 @@ class Releaser:
             for job in wanted.migrations:
                 target.lease.check()
                 self._migrate(placed, job)
-        with self._phase("apply", f"starting release r{placed.placement.seq} beside what runs", timings):
+        with self._phase("apply", f"starting release r{placed.placement.seq}", timings):
             target.lease.check()
             if before is not None:
                 target.step_aside(before, placed)

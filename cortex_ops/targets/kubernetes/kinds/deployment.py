@@ -53,7 +53,7 @@ class Deployment:
         if updated < wanted:
             return f"{paused}{updated} of {wanted} pods are of the new revision"
         if number(status, "replicas") > updated:
-            return f"{paused}{number(status, 'replicas') - updated} pods of the old revision have not ended"
+            return f"{paused}{number(status, 'replicas') - updated} of the old revision have not been replaced"
         if available < updated:
             return f"{paused}{available} of {updated} new pods are available"
         return ""

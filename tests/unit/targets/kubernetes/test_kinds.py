@@ -35,7 +35,7 @@ def test_a_deployment_is_done_when_all_its_pods_are_new_and_available_and_no_oth
         ({"replicas": 2, "updatedReplicas": 1, "availableReplicas": 2}, "1 of 2 pods are of the new revision"),
         (
             {"replicas": 3, "updatedReplicas": 2, "availableReplicas": 3},
-            "1 pods of the old revision have not ended",
+            "1 of the old revision have not been replaced",
         ),
         ({"replicas": 2, "updatedReplicas": 2}, "0 of 2 new pods are available"),
         ({}, "0 of 2 pods are of the new revision"),

@@ -106,7 +106,7 @@ def test_manifests_name_images_of_the_registry_and_kubectl_finds_nothing_else_in
             assert done.returncode == 0, done.stderr
         names = sorted(path.name for path in out.iterdir())
         read = [name for name in names if name.endswith((".json", ".yaml", ".yml"))]  # as kubectl reads a folder
-        assert read == ["00-namespace.yaml", "10-policies.yaml", "30-postgres.yaml", "40-api.yaml"]
+        assert read == ["00-namespace.yaml", "10-policies.yaml", "11-jobs.yaml", "30-postgres.yaml", "40-api.yaml"]
         documents = [one for name in read for one in yaml.safe_load_all((out / name).read_text())]
         assert {one["metadata"]["name"]: findings(one) for one in documents if findings(one)} == {}
         (pod,) = [one["spec"]["template"]["spec"] for one in documents if one["kind"] == "Deployment"]

@@ -5,8 +5,10 @@ Knows no kinds and decides nothing. The library costs half a second to import, s
 
 from __future__ import annotations
 
+import binascii
 import functools
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,6 +69,7 @@ class Cluster:
         configuration = client.Configuration()
         configuration.retries = False
         configuration.connection_pool_maxsize = 16
+        where = self.kubeconfig or "the kubeconfig (KUBECONFIG, or ~/.kube/config)"
         try:
             if self.kubeconfig or self.context or not _in_a_pod():
                 config.load_kube_config(
@@ -76,15 +79,17 @@ class Cluster:
                 )
             else:
                 config.load_incluster_config(client_configuration=configuration)
+        except binascii.Error as error:
+            raise InputError(f"{where}: a certificate, a key or a token in it is not base64: {error}") from error
         except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-            where = self.kubeconfig or "the kubeconfig (KUBECONFIG, or ~/.kube/config)"
             wanted = f", context {self.context}" if self.context else ""
             raise InputError(
                 f"{where}{wanted} names no cluster: {_first_line(error)}",
                 remedy="name the file in KUBECONFIG, and the context under `kubernetes:` of the environment",
             ) from error
         except Exception as error:  # a YAML reader has errors of its own
-            raise InputError(f"{self.kubeconfig or 'the kubeconfig'} cannot be read: {_first_line(error)}") from error
+            raise InputError(f"{where} cannot be read: {_first_line(error)}") from error
+        _check_files(where, configuration)
         return client.ApiClient(configuration)
 
     @property
@@ -325,6 +330,24 @@ def _in_a_pod() -> bool:
     import os
 
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not os.environ.get("KUBECONFIG")
+
+
+def _check_files(where: str, configuration: Any) -> None:
+    """A connection that fails for one of these would look like a server that is away."""
+    context = ssl.create_default_context()
+    if configuration.ssl_ca_cert:
+        try:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        except OSError as error:
+            raise InputError(f"{where}: its certificate authority cannot be used: {_first_line(error)}") from error
+    if configuration.cert_file:
+        try:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        except OSError as error:
+            raise InputError(
+                f"{where}: its client certificate, or the key of that, cannot be used: {_first_line(error)}",
+                remedy="log in again, or have the kubeconfig issued anew",
+            ) from error
 
 
 def _is_certificate(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.setup.cluster.node import HOME
+from deploy.setup.cluster.node import HOME, Node
 
 GIVEN = "CORTEX_TEST_KUBECONFIG"
 
@@ -94,7 +94,7 @@ def run_part(part: Part, results: Path) -> tuple[bool, str]:
 @contextlib.contextmanager
 def cluster() -> Iterator[None]:
     """The cluster of set-up's making; removed afterwards unless it was there before."""
-    there = HOME.exists()
+    there = Node(HOME, HOME).alive()
     command = [PYTHON, "-m", "deploy.setup"]
     if subprocess.run([*command, "cluster"], cwd=ROOT, check=False).returncode:
         print("the parts that take a cluster fail without one", flush=True)

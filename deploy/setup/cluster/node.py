@@ -75,6 +75,10 @@ class Node:
     def running(self) -> bool:
         return self.api_server().running() and self.kubelet().running()
 
+    def alive(self) -> bool:
+        """Whether any of its programs runs."""
+        return any(daemon.running() for daemon in self.all())
+
     # -- daemons ---------------------------------------------------------------------------------------------
     def daemon(self, name: str, *arguments: str, program: str = "") -> Daemon:
         """One of the node's programs; its log is `<home>/<name>.log`, its pid is below `runtime`."""

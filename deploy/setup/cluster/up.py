@@ -28,6 +28,9 @@ def ensure_cluster() -> Node:
         trusted = registry().start()
         node = Node(programs, cache / "node", trusted)
         began = time.monotonic()
+        if node.home.exists() and not node.alive():
+            say("  the cluster's programs were ended without it: what is left of it is removed, it is made anew")
+            node.remove()
         if node.running() and node.get("/readyz") is not None:
             say("✓ the cluster runs")
         with step("a Kubernetes node of this machine's own"):

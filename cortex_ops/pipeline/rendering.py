@@ -119,6 +119,8 @@ def _diff(w: Wiring, env: str, placed: Placed, renderer: Renderer) -> str:
         return "_first release: everything is new_"
     if live.intent.identity == placed.identity:
         return "_no difference from what is live_"
+    if live_objects := w.target(env).difference(placed):
+        return live_objects
     after = renderer.place(before.placement, placed.secret_versions).bundle.files
     out: list[str] = []
     for name in sorted(before.bundle.files.keys() | after.keys()):

@@ -99,6 +99,10 @@ class Target(Protocol):
         """Every owned field of the live objects that differs from the rendering; empty: exactly equal."""
         ...
 
+    def difference(self, placed: Placed) -> str:
+        """What applying it would change on the target, as markdown; empty where the renderings say it all."""
+        ...
+
     def deliver_secrets(self, placed: Placed, values: dict[str, dict[str, Secret]]) -> None: ...
 
     def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:

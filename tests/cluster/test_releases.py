@@ -28,6 +28,16 @@ def test_a_release_is_live_tested_and_recorded_and_the_next_one_has_nothing_to_d
     assert again.ok and again.noop and again.record.seq == step.record.seq
 
 
+def test_what_would_change_on_the_cluster_is_said_before_it_changes(tiny: ClusterTiny) -> None:
+    tiny.answer("said before")
+    w = tiny.wire()
+    pipeline.build(w, "local")
+    said = pipeline.render(w, "local").diff
+    assert said.startswith("**1 changed, ") and "~ Deployment api" in said
+    assert "spec.template.spec.containers[api].image" in said
+    tiny.answer("one")
+
+
 def test_the_digest_that_was_tested_is_the_digest_that_runs(tiny: ClusterTiny) -> None:
     live = tiny.wire().history("local").live()
     assert live is not None

@@ -41,7 +41,7 @@ PARTS = (
     Part("faults", ("tests/faults",), 33),
     Part("pages", ("tests/pages",), 8),
     Part("conformance", ("tests/conformance",), 196, cluster=True),
-    Part("cluster", ("tests/cluster",), 69, cluster=True),
+    Part("cluster", ("tests/cluster",), 70, cluster=True),
 )
 
 

@@ -95,6 +95,9 @@ class StandInTarget:
         if self.fail == name:
             raise OpsError(f"{name} failed")
 
+    def difference(self, placed: Placed) -> str:
+        return ""
+
     def capabilities(self) -> dict[str, str]:
         return {}
 

@@ -127,6 +127,9 @@ class ComposeTarget:
             changes += self._compare(want, [s for s in seen if s.project == project])
         return changes
 
+    def difference(self, placed: Placed) -> str:
+        return ""
+
     def _compare(self, want: list[Expected], have: list[Seen]) -> list[Change]:
         changes: list[Change] = []
         keys = {w.service for w in want}

@@ -24,6 +24,7 @@ from cortex_ops.render.kubernetes.common import COMPONENT, MANAGED_BY, PART_OF
 from cortex_ops.render.kubernetes.common import NAME as NAME_LABEL
 from cortex_ops.render.yaml_output import read_all_yaml
 from cortex_ops.targets.kubernetes.compare import drift
+from cortex_ops.targets.kubernetes.diff import diff
 from cortex_ops.targets.kubernetes.events import log_sources
 from cortex_ops.targets.kubernetes.jobs import JobRun
 from cortex_ops.targets.kubernetes.kinds import kind_of
@@ -150,6 +151,12 @@ class KubernetesTarget:
                 Change(object=self.namespace, field="release", expected=f"r{serves}", found=state.applied or "none")
             )
         return changes
+
+    def difference(self, placed: Placed) -> str:
+        documents = self._documents(placed)
+        found = self._present_objects(documents)
+        plan = prune_plan(_adopted(self._state.read().inventory, found), documents, found)
+        return diff(documents, found, MANAGER, [one.ref for one in plan if one.remove]).markdown()
 
     def _present_objects(self, rendered: Sequence[Document]) -> list[Document]:
         """Ours in the namespace (not what a controller made of ours), and the namespace itself."""

@@ -42,7 +42,7 @@ def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
                 MANIFESTS,
                 deps=[image_key(name) for name in image_names(seam.stack)],
                 kinds={"yaml", "docker"},
-                description="The compose files of the environment, and how they differ from what is live.",
+                description="The files of the environment for its target, and what they would change there.",
             )
         ],
         check_specs=[

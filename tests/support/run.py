@@ -85,7 +85,7 @@ def run_part(part: Part, results: Path) -> tuple[bool, str]:
         problems.append(f"pytest ended with {code}")
     if found.skipped:
         problems.append(f"{len(found.skipped)} skipped: {found.skipped[0]}")
-    if found.passed < part.minimum:
+    if found.passed < part.minimum and not (part.cluster and os.environ.get(GIVEN)):
         problems.append(f"executed {found.passed}, at least {part.minimum} were expected")
     line = f"{part.name:<12} {seconds:7.1f} s  {found.passed} passed, {found.failed} failed"
     return not problems, line + ("" if not problems else "  ✗ " + "; ".join(problems))
@@ -121,6 +121,8 @@ def main(names: list[str]) -> int:
                 continue
             if part.cluster and not os.environ.get(GIVEN):
                 standing.enter_context(cluster())
+            elif part.cluster:
+                print(f"{GIVEN}: not run there: tests/cluster/test_daemons.py, and flows to the node", flush=True)
             ok, line = run_part(part, results)
             good = good and ok
             lines.append(line)

@@ -237,7 +237,7 @@ class Node:
         self.api_server().start(lambda: self.get("/readyz") is not None, deadline=90)
         for daemon in (self.controller_manager(), self.scheduler(), self.kubelet(), self.proxy()):
             daemon.start(daemon.running, deadline=20)
-        self._wait("the node to be ready", self._ready, 90)
+        self._wait("the node to be ready", self.ready, 90)
 
     def _wait(self, what: str, ready: Callable[[], bool], deadline: float) -> None:
         end = time.monotonic() + deadline
@@ -256,7 +256,8 @@ class Node:
                 raise SetupError(f"waited {deadline:g} s for {what}", f"see {self.kubelet().log}")
             time.sleep(0.2)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether the node takes pods."""
         node = self.get(f"/api/v1/nodes/{NAME}") or {}
         conditions = (node.get("status") or {}).get("conditions") or []
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

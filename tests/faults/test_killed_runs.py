@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import functools
 import random
-import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.release_torture import Scene, control, duration, kill_once, start
+from tests.support.release_torture import BOUNDARIES, control, duration, kill_once, killed_when, told_to_end_when
 from tests.support.tiny import Tiny, tiny_project
 from tests.support.victim import torture
-
-BOUNDARIES = {
-    "the build begins": "· building",
-    "secrets are delivered": "· delivering secrets",
-    "stores and proxy come up": "· stores and proxy",
-    "the candidate starts": "· starting release",
-    "the candidate is ready": "✓ starting release",
-    "the tests run": "· integration tests",
-    "the tests have passed": "✓ integration tests",
-    "the traffic is switched": "· switching the traffic",
-    "the switch is done": "✓ switching the traffic",
-}
-
-# From here on the verdict is recorded: a run that is told to end may end as either release.
-DECIDED = {"the tests have passed", "the traffic is switched", "the switch is done"}
 
 
 @pytest.fixture(scope="module")
@@ -38,30 +22,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_killed_when(tiny: Tiny, boundary: str) -> None:
-    scene = Scene(tiny, f"sigkill {boundary}")
-    with start(tiny) as victim:
-        assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
-        victim.strike(signal.SIGKILL)
-        victim.end()
-    found = scene.right_after(victim, told=False)
-    scene.next_run(victim, found)
-    assert found.problems == []
+    assert killed_when(tiny, boundary) == []
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_told_to_end_when(tiny: Tiny, boundary: str) -> None:
-    scene = Scene(tiny, f"sigterm {boundary}")
-    with start(tiny) as victim:
-        assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
-        victim.strike(signal.SIGTERM)
-        code = victim.end()
-    found = scene.right_after(victim, told=True)
-    # After its last step a run may be over before the signal reaches it; then it has done all it was for.
-    assert code != 0 or (boundary == "the switch is done" and found.state == "promoted")
-    if boundary not in DECIDED:
-        assert tiny.get() == scene.old, "a run that is told to end undoes what it began"
-    scene.next_run(victim, found)
-    assert found.problems == []
+    assert told_to_end_when(tiny, boundary) == []
 
 
 def test_killed_and_told_to_end_at_three_random_moments_each(tiny: Tiny) -> None:

@@ -22,6 +22,22 @@ from tests.support.victim import Kill, Victim
 
 NOTHING = "nothing was begun"
 
+# What the console says when a run comes there.
+BOUNDARIES = {
+    "the build begins": "· building",
+    "secrets are delivered": "· delivering secrets",
+    "stores and proxy come up": "· stores and proxy",
+    "the candidate starts": "· starting release",
+    "the candidate is ready": "✓ starting release",
+    "the tests run": "· integration tests",
+    "the tests have passed": "✓ integration tests",
+    "the traffic is switched": "· switching the traffic",
+    "the switch is done": "✓ switching the traffic",
+}
+
+# From here on the verdict is recorded: a run that is told to end may end as either release.
+DECIDED = {"the tests have passed", "the traffic is switched", "the switch is done"}
+
 
 def start(tiny: Tiny) -> Victim:
     """The main job as CI types it."""
@@ -145,10 +161,43 @@ def asking(tiny: Tiny, allowed: set[str]) -> Iterator[list[str]]:
         thread.join()
 
 
-def kill_once(tiny: Tiny, number: int, after: float) -> Kill:
-    """Kill a release after so many seconds, look around, let the next run settle it, look again."""
+def killed_when(tiny: Tiny, boundary: str) -> list[str]:
+    """The problems that are found when a release is killed there."""
+    scene = Scene(tiny, f"sigkill {boundary}")
+    with start(tiny) as victim:
+        assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
+        victim.strike(signal.SIGKILL)
+        victim.end()
+    found = scene.right_after(victim, told=False)
+    scene.next_run(victim, found)
+    return found.problems
+
+
+def told_to_end_when(tiny: Tiny, boundary: str) -> list[str]:
+    """The problems that are found when a release is told to end there."""
+    scene = Scene(tiny, f"sigterm {boundary}")
+    with start(tiny) as victim:
+        assert victim.wait_for(BOUNDARIES[boundary]), victim.lines
+        victim.strike(signal.SIGTERM)
+        code = victim.end()
+    found = scene.right_after(victim, told=True)
+    # After its last step a run may be over before the signal reaches it; then it has done all it was for.
+    if code == 0 and not (boundary == "the switch is done" and found.state == "promoted"):
+        found.problems.append(f"it ended with 0, {found.state}")
+    if boundary not in DECIDED and (serves := tiny.get()) != scene.old:
+        found.problems.append(f"{serves!r} answers: a run that is told to end undoes what it began")
+    scene.next_run(victim, found)
+    return found.problems
+
+
+def kill_once(tiny: Tiny, number: int, after: float, *, asked: bool = True) -> Kill:
+    """Kill a release after so many seconds, look around, let the next run settle it, look again. With `asked`, no
+    request may fail meanwhile."""
     scene = Scene(tiny, secrets.token_hex(4))
-    with asking(tiny, {scene.old, scene.new}) as failed, start(tiny) as victim:
+    ask: contextlib.AbstractContextManager[list[str]] = contextlib.nullcontext([])
+    if asked:
+        ask = asking(tiny, {scene.old, scene.new})
+    with ask as failed, start(tiny) as victim:
         hit = victim.live_for(after)
         where = victim.where()
         if hit:

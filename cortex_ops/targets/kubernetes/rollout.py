@@ -13,7 +13,7 @@ from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.redact import redact
 from cortex_ops.targets.kubernetes.events import explain, log_sources
 from cortex_ops.targets.kubernetes.kinds import kind_of
-from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref, condition
+from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref
 from cortex_ops.targets.kubernetes.ownership import foreign, removals
 from cortex_ops.targets.kubernetes.pods import Budget, earlier, newest, stuck
 from cortex_ops.targets.kubernetes.waves import waves
@@ -41,7 +41,6 @@ class Rollout:
     say: Callable[[str], None] = lambda _text: None
     made: list[Document] = field(default_factory=list)
     least: dict[str, int] = field(default_factory=dict)
-    said_before: dict[str, Document] = field(default_factory=dict)
 
     def run(self, documents: Sequence[Document], calls: Mapping[str, Sequence[str]]) -> list[Document]:
         """Apply and wait, wave by wave. → the objects as the server has them."""
@@ -79,7 +78,6 @@ class Rollout:
         """One object; what others have set in it goes when we may take it over."""
         if document["kind"] in ("Deployment", "StatefulSet"):
             live = self.cluster.get(self.cluster.path_of(document))
-            self.said_before[document["metadata"]["name"]] = condition(live or {}, "Progressing", "False")
             if live is not None and self.force:
                 self._take_away(document, live)
             if document["kind"] == "Deployment" and "replicas" not in document["spec"]:
@@ -133,7 +131,7 @@ class Rollout:
                 label = Ref.of(document).label()
                 if live is None:
                     raise OpsError(f"{label} was deleted while it was waited for")
-                live = without(live, self.said_before.get(document["metadata"]["name"], {}))
+                live = by_our_deadline(live)
                 mine, kind = newest(live, pods, sets), kind_of(live, slices=slices)
                 if kind.done(live, mine):
                     waiting.remove(document)
@@ -174,14 +172,15 @@ def shown(log: str) -> list[str]:
     return [line if len(line) <= LINE else f"{line[:LINE]}…" for line in lines]
 
 
-def without(live: Document, said_before: Document) -> Document:
-    """A controller that goes back to an earlier ReplicaSet keeps the verdict on the one between, although it has seen
-    the change: what it said before we applied is not about what we wait for."""
+def by_our_deadline(live: Document) -> Document:
+    """Without the controller's own verdict on time. Its clock is not set back when an earlier ReplicaSet returns, so
+    that going back from what was too late is too late as well; ours counts from what we applied."""
     status = live.get("status") or {}
-    found = status.get("conditions") or []
-    if not said_before or said_before not in found:
-        return live
-    return {**live, "status": {**status, "conditions": [one for one in found if one != said_before]}}
+    said = status.get("conditions") or []
+    kept = [
+        one for one in said if (one.get("type"), one.get("reason")) != ("Progressing", "ProgressDeadlineExceeded")
+    ]
+    return live if len(kept) == len(said) else {**live, "status": {**status, "conditions": kept}}
 
 
 def apply(cluster: Cluster, document: Document, *, force: bool, dry_run: bool = False) -> Document:

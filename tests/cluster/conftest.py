@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster import images, own_node
-
-# Whose daemons these tests stop must be our own; a person's cluster is left alone.
-collect_ignore = [] if own_node() else ["test_daemons.py"]
+from tests.support.cluster import images
 
 
 @pytest.fixture(scope="session")

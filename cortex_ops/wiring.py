@@ -20,6 +20,7 @@ from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.kernel.store import StreamStore
 from cortex_ops.release.history import History
+from cortex_ops.stack import naming
 from cortex_ops.stack.environments import Environment, resolve
 from cortex_ops.stack.load import load_stack
 from cortex_ops.stack.schema import Stack
@@ -60,7 +61,7 @@ class Wiring:
 
     def prefix(self, env: str) -> str:
         """What every object of the environment starts with on its target: `cortex-local`."""
-        return f"{self.stack.name}-{env}"
+        return naming.prefix(self.stack.name, env)
 
     def cluster(self, env: str) -> Cluster:
         """The one that the environment names."""
@@ -68,7 +69,7 @@ class Wiring:
 
     def namespace(self, env: str) -> str:
         """Of the cluster, where the environment is."""
-        return self.environment(env).kubernetes.namespace or self.prefix(env)
+        return naming.namespace(self.environment(env).kubernetes.namespace, self.stack.name, env)
 
     def target(self, env: str) -> Target:
         environment = self.environment(env)

@@ -38,12 +38,11 @@ class ClusterError(OpsError):
 
 @dataclass(frozen=True)
 class Resource:
-    """How the API server serves a kind: `path` is the collection's, `{}` standing for the namespace."""
+    """How the API server serves a kind."""
 
     kind: str
     plural: str
     namespaced: bool
-    verbs: tuple[str, ...] = ()
 
 
 class Cluster:
@@ -209,9 +208,9 @@ class Cluster:
                 return None
             raise
 
-    def items(self, path: str, labels: str = "", fields: str = "") -> list[Object]:
+    def items(self, path: str, labels: str = "") -> list[Object]:
         """All items of a collection, page by page; a kind that is not served has none."""
-        query = {"limit": "500", "labelSelector": labels, "fieldSelector": fields}
+        query = {"limit": "500", "labelSelector": labels}
         query = {key: value for key, value in query.items() if value}
         items: list[Object] = []
         while True:
@@ -235,11 +234,11 @@ class Cluster:
             "PATCH", path, query=query, body=document, content=APPLY, secret=document["kind"] == "Secret"
         )
 
-    def create(self, document: Object, **how: Any) -> Object:
+    def create(self, document: Object) -> Object:
         folder = self.path_of(document).rsplit("/", 1)[0]
         query = {"fieldManager": MANAGER}
         secret = document["kind"] == "Secret"
-        return self.request("POST", folder, query=query, body=document, secret=secret, **how)
+        return self.request("POST", folder, query=query, body=document, secret=secret)
 
     def patch(self, document: Object, operations: list[Object]) -> Object:
         """A JSON patch."""
@@ -249,17 +248,11 @@ class Cluster:
             "PATCH", self.path_of(document), query=query, body=operations, content=content, repeat=False
         )
 
-    def replace(self, document: Object) -> Object:
-        """The whole object; its `resourceVersion`, where it has one, must still be the newest (else status 409)."""
-        return self.request(
-            "PUT", self.path_of(document), query={"fieldManager": MANAGER}, body=document, repeat=False
-        )
-
-    def delete(self, document: Object, *, uid: str = "", version: str = "", propagation: str = "Background") -> bool:
+    def delete(self, document: Object, *, uid: str = "", version: str = "") -> bool:
         """False when it is not there any more, or is another object of the same name by now."""
         given = {"uid": uid, "resourceVersion": version}
         preconditions = {key: value for key, value in given.items() if value}
-        body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if preconditions:
             body["preconditions"] = preconditions
         try:
@@ -277,7 +270,7 @@ class Cluster:
             found = self.get(_root(api_version))
             rows = (found or {}).get("resources") or []
             self._served[api_version] = {
-                row["kind"]: Resource(row["kind"], row["name"], row["namespaced"], tuple(row.get("verbs") or ()))
+                row["kind"]: Resource(row["kind"], row["name"], row["namespaced"])
                 for row in rows
                 if "/" not in row["name"]
             }

@@ -10,6 +10,7 @@ from cortex_ops.pipeline.inputs import Inputs, check_environment, put, read_inpu
 from cortex_ops.release.migrations import Migrations
 from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.results import RenderStep
+from cortex_ops.stack.naming import secret_object
 from cortex_ops.wiring import Wiring
 
 
@@ -184,7 +185,7 @@ def apply_secrets(w: Wiring, env: str) -> list[str]:
     versions, volumes = renderer.secrets()
     w.target(env).deliver_secrets(renderer.place(Placement(seq=0, slot="a"), versions), volumes)
     if renderer.environment.target == "kubernetes":
-        return sorted(f"{consumer}-{version}" for consumer, version in versions.items())
+        return sorted(secret_object(consumer, version) for consumer, version in versions.items())
     return sorted(volumes)
 
 

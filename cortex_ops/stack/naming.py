@@ -17,6 +17,16 @@ def secret_volume(stack: str, environment: str, consumer: str, version: str) -> 
     return f"{prefix(stack, environment)}-{consumer}-secrets-{version}"
 
 
+def namespace(given: str, stack: str, environment: str) -> str:
+    """Of a cluster: `given` by the environment, else as everything else is called."""
+    return given or prefix(stack, environment)
+
+
+def secret_object(consumer: str, version: str) -> str:
+    """In a cluster, where a namespace is the environment's own. It names the very values."""
+    return f"{consumer}-{version}"
+
+
 def data_volume(stack: str, environment: str, store: str) -> str:
     return f"{prefix(stack, environment)}-{store}-data"
 

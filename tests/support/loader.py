@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.support import scripted
 from tests.support.cluster import cluster, kubectl, until
-from tests.support.engine import docker
 
 SCRIPT = """\
 import http from 'node:http'
@@ -47,16 +47,7 @@ setInterval(() => console.log(JSON.stringify(seen)), 500)
 
 def build(folder: Path, address: str) -> str:
     """The image, pushed; → its reference."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "load.mjs").write_text(SCRIPT)
-    (folder / "Dockerfile").write_text("FROM node:24-bookworm-slim\nCOPY load.mjs /\nUSER 1000\n")
-    name = f"{address}-loader:1"
-    docker("build", "-q", "-t", name, str(folder), deadline=300)
-    try:
-        docker("push", "-q", name, deadline=300)
-    finally:
-        docker("image", "rm", name, check=False)
-    return name
+    return scripted.build(folder, address, "loader", SCRIPT)
 
 
 class Loader:
@@ -65,27 +56,7 @@ class Loader:
     def __init__(self, namespace: str, part_of: str, image: str, url: str) -> None:
         self.namespace = namespace
         labels = {"app.kubernetes.io/name": "integration-tests", "app.kubernetes.io/part-of": part_of}
-        security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-        container = {
-            "name": "loader",
-            "image": image,
-            "command": ["node", "/load.mjs"],
-            "env": [{"name": "URL", "value": url}],
-            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
-            "securityContext": security,
-        }
-        spec = {
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 1000,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [container],
-        }
-        metadata = {"name": "loader", "namespace": namespace, "labels": labels}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        pod = scripted.pod("loader", namespace, labels, image, {"URL": url})
         kubectl("apply", "-f", "-", stdin=json.dumps(pod))
         until("the first answers", lambda: self.seen().get("sent", 0) > 50, 60)
 

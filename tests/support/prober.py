@@ -7,14 +7,13 @@ that only logs have to be read: no pod has to be reached for its answer.
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import scripted
 from tests.support.cluster import cluster, kubectl
-from tests.support.engine import docker
 
 Object = dict[str, Any]
 SCRIPT = """\
@@ -37,7 +36,6 @@ for (;;) {
   await new Promise(resolve => setTimeout(resolve, 1000))
 }
 """
-UID = 1000
 
 
 @dataclass(frozen=True)
@@ -52,45 +50,15 @@ class Prober:
 
 def build(folder: Path, address: str) -> str:
     """The image, pushed; → its reference."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "probe.mjs").write_text(textwrap.dedent(SCRIPT))
-    (folder / "Dockerfile").write_text("FROM node:24-bookworm-slim\nCOPY probe.mjs /\nUSER 1000\n")
-    name = f"{address}-prober:1"
-    docker("build", "-q", "-t", name, str(folder), deadline=300)
-    try:
-        docker("push", "-q", name, deadline=300)
-    finally:
-        docker("image", "rm", name, check=False)
-    return name
+    return scripted.build(folder, address, "prober", SCRIPT)
 
 
 def pod(prober: Prober, image: str) -> Object:
-    """Of the restricted standard, so that any namespace takes it."""
-    container: Object = {
-        "name": "prober",
-        "image": image,
-        "command": ["node", "--max-old-space-size=24", "/probe.mjs"],
-        "env": [{"name": "PORTS", "value": json.dumps(list(prober.ports))}],
-        "resources": {"requests": {"cpu": "5m", "memory": "32Mi"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [{"name": "plan", "mountPath": "/plan"}],
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": prober.name, "namespace": prober.namespace, "labels": dict(prober.labels)},
-        "spec": {
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": UID,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [container],
-            "volumes": [{"name": "plan", "configMap": {"name": "plan", "optional": True}}],
-        },
-    }
+    """With the plan, once there is one."""
+    made = scripted.pod(prober.name, prober.namespace, prober.labels, image, {"PORTS": json.dumps(prober.ports)})
+    made["spec"]["containers"][0]["volumeMounts"] = [{"name": "plan", "mountPath": "/plan"}]
+    made["spec"]["volumes"] = [{"name": "plan", "configMap": {"name": "plan", "optional": True}}]
+    return made
 
 
 def announce(probers: Sequence[Prober], targets: Iterable[str]) -> None:
@@ -116,7 +84,7 @@ def addresses(probers: Iterable[Prober]) -> dict[str, str]:
 
 def rounds(prober: Prober, since_ms: float) -> list[set[str]]:
     """Which targets were open, for each whole round that began after `since_ms` (of the Unix clock)."""
-    text = cluster().log(prober.namespace, prober.name, "prober", tail=40)
+    text = cluster().log(prober.namespace, prober.name, prober.name, tail=40)
     out = []
     for line in text.splitlines():
         said = json.loads(line) if line.startswith("{") else {}

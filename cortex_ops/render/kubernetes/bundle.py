@@ -28,7 +28,7 @@ def render_kubernetes(inputs: RenderInputs, placement: Placement = NEUTRAL) -> B
         files["20-host.yaml"] = hosts
     files |= {f"30-{name}.yaml": store_objects(inputs, name, one) for name, one in inputs.stack.stores.items()}
     files |= {f"40-{name}.yaml": service_objects(inputs, name, one) for name, one in deployed(inputs).items()}
-    files |= {f"jobs/{name}.yaml": objects for name, objects in job_objects(inputs, placement).items()}
+    files |= {f"jobs/{name}.yaml": [job] for name, job in job_objects(inputs, placement).items()}
     texts = {name: "---\n".join(to_yaml(one) for one in objects) for name, objects in files.items()}
     return Bundle(target="kubernetes", environment=inputs.environment.name, files=texts)
 

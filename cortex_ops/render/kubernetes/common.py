@@ -8,6 +8,7 @@ from cortex_ops.kernel.errors import InputError, OpsError
 from cortex_ops.kernel.values import ImageRef
 from cortex_ops.render.compose.common import secret_paths
 from cortex_ops.render.inputs import SECRETS, RenderInputs
+from cortex_ops.stack import naming
 from cortex_ops.stack.quantities import cpu, size
 from cortex_ops.stack.schema import Resources, Service
 
@@ -22,7 +23,8 @@ WRITABLE = "64Mi"
 
 
 def namespace(inputs: RenderInputs) -> str:
-    return inputs.environment.kubernetes.namespace or inputs.prefix
+    environment = inputs.environment
+    return naming.namespace(environment.kubernetes.namespace, inputs.stack.name, environment.name)
 
 
 def selector(inputs: RenderInputs, name: str) -> dict[str, str]:
@@ -95,7 +97,7 @@ def cores(text: str) -> str:
 
 def secret_name(inputs: RenderInputs, consumer: str) -> str:
     """The version is in the name: a pod template names the very values that it was started for."""
-    return f"{consumer}-{inputs.secret_version(consumer)}"
+    return naming.secret_object(consumer, inputs.secret_version(consumer))
 
 
 def files(

@@ -31,8 +31,8 @@ def job_accounts(inputs: RenderInputs) -> list[Object]:
     return [account(inputs, name, "job") for name in names]
 
 
-def job_objects(inputs: RenderInputs, placement: Placement) -> dict[str, list[Object]]:
-    """File name → objects."""
+def job_objects(inputs: RenderInputs, placement: Placement) -> dict[str, Object]:
+    """Name → Job."""
     out = {
         f"{name}-migrate": _migration(inputs, placement, name, service)
         for name, service in deployed(inputs).items()
@@ -43,7 +43,7 @@ def job_objects(inputs: RenderInputs, placement: Placement) -> dict[str, list[Ob
     return out
 
 
-def _migration(inputs: RenderInputs, placement: Placement, name: str, service: Service) -> list[Object]:
+def _migration(inputs: RenderInputs, placement: Placement, name: str, service: Service) -> Object:
     assert service.migrations is not None
     job = f"{name}-migrate"
     ref = inputs.image(name)
@@ -60,10 +60,10 @@ def _migration(inputs: RenderInputs, placement: Placement, name: str, service: S
         "volumeMounts": mounts,
     }
     template = pod(inputs, job, "job", uid, gid, containers=[container], volumes=volumes, restartPolicy="Never")
-    return [_job(inputs, placement, job, template, MIGRATION_S)]
+    return _job(inputs, placement, job, template, MIGRATION_S)
 
 
-def _tests(inputs: RenderInputs, placement: Placement) -> list[Object]:
+def _tests(inputs: RenderInputs, placement: Placement) -> Object:
     tests = inputs.stack.tests
     assert tests is not None
     ref = inputs.image(RUNNER)
@@ -92,7 +92,7 @@ def _tests(inputs: RenderInputs, placement: Placement) -> list[Object]:
     }
     template = pod(inputs, RUNNER, "job", uid, gid, containers=[container], volumes=volumes, restartPolicy="Never")
     # The runner ends itself at its deadline and reports; the Job's own is for a runner that cannot.
-    return [_job(inputs, placement, RUNNER, template, tests.deadline + 60)]
+    return _job(inputs, placement, RUNNER, template, tests.deadline + 60)
 
 
 def _job(inputs: RenderInputs, placement: Placement, name: str, template: Object, deadline: int) -> Object:

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from cortex_ops.adapters.cluster import Cluster, ClusterError
 from cortex_ops.kernel.clock import Clock
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.targets.kubernetes.objects import Document, Ref
 from cortex_ops.targets.kubernetes.pods import doomed, unschedulable
-from cortex_ops.targets.kubernetes.rollout import POLL_S, UNSCHEDULABLE_S, apply, refused
+from cortex_ops.targets.kubernetes.rollout import POLL_S, UNSCHEDULABLE_S, refused
 from cortex_ops.targets.protocol import JobResult
 
 GONE_S = 30.0
 
 
 class JobRun:
-    """Runs one Job document; `documents` are it and what it needs (its account)."""
+    """Runs one Job document, which gets these labels, and so do its pods."""
 
-    def __init__(self, cluster: Cluster, documents: Sequence[Document], labels: dict[str, str], clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, job: Document, labels: dict[str, str], clock: Clock) -> None:
         self.cluster, self.clock = cluster, clock
-        (self.job,) = [one for one in documents if one["kind"] == "Job"]
-        self.others = [one for one in documents if one["kind"] != "Job"]
-        metadata = self.job["metadata"]
-        template = self.job["spec"]["template"]
-        inner = {**template["metadata"], "labels": {**template["metadata"]["labels"], **labels}}
-        self.job = {
-            **self.job,
-            "metadata": {**metadata, "labels": {**metadata["labels"], **labels}},
-            "spec": {**self.job["spec"], "template": {**template, "metadata": inner}},
-        }
-        self.namespace = metadata["namespace"]
+        self.job = copy.deepcopy(job)
+        for labelled in (self.job, self.job["spec"]["template"]):
+            labelled["metadata"]["labels"] |= labels
+        self.namespace = job["metadata"]["namespace"]
         self.began = clock.monotonic()
 
     def run(self, deadline: float, on_line: Callable[[str], None] | None) -> JobResult:
         """Never raises for the job's own failure; the Job is gone afterwards."""
         try:
             self._remove()
-            for one in self.others:
-                apply(self.cluster, one, force=True)
             try:
                 made = self.cluster.create(self.job)
             except ClusterError as error:
@@ -68,7 +60,7 @@ class JobRun:
             pods = self.cluster.items(path, selector)
             for pod in pods[:1]:
                 name, container = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
-                if follower is None and _started(pod):
+                if on_line is not None and follower is None and _started(pod):
                     follower = _Follower(self.cluster, self.namespace, name, container, deadline, on_line)
                 ended = _ended(pod)
                 if ended is not None:
@@ -105,25 +97,19 @@ class _Follower(threading.Thread):
         pod: str,
         container: str,
         deadline: float,
-        on_line: Callable[[str], None] | None,
+        on_line: Callable[[str], None],
     ) -> None:
         super().__init__(name="job-log", daemon=True)
         self._lines = functools.partial(cluster.follow, namespace, pod, container, timeout=deadline)
         self._on_line = on_line
-        if on_line is not None:
-            self.start()
+        self.start()
 
     def run(self) -> None:
-        assert self._on_line is not None
         try:
             for line in self._lines():
                 self._on_line(line)
         except Exception:  # the connection broke: nothing is lost but progress
             return
-
-    def join(self, timeout: float | None = None) -> None:
-        if self._on_line is not None:
-            super().join(timeout)
 
 
 def _started(pod: Document) -> bool:

@@ -109,10 +109,8 @@ def leftovers(rendered: Document, live: Document, ours: str) -> list[Field]:
     """Fields that we applied once and that are rendered no more: the next apply takes them away."""
     rendered = settled(rendered)
     found: dict[str, Field] = {}
-    for entry in _entries(live):
-        if entry.get("manager") != ours or entry.get("operation") != "Apply":
-            continue
-        for steps in _leaves(entry.get("fieldsV1") or {}):
+    for fields in applied(live, ours):
+        for steps in _leaves(fields):
             gone = next((n for n in range(1, len(steps) + 1) if _resolve(rendered, steps[:n]) is None), None)
             where = _resolve(live, steps[:gone]) if gone is not None else None
             if where is not None:
@@ -134,6 +132,12 @@ def removals(fields: Iterable[Field], resource_version: str = "") -> list[Docume
     if patch and resource_version:
         patch.insert(0, {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version})
     return patch
+
+
+def applied(live: Document, ours: str) -> list[Document]:
+    """What the manager `ours` has applied of an object, as FieldsV1; empty when it has applied nothing."""
+    entries = [one for one in _entries(live) if one.get("manager") == ours and one.get("operation") == "Apply"]
+    return [one.get("fieldsV1") or {} for one in entries]
 
 
 def _entries(live: Document) -> list[Document]:

@@ -13,8 +13,9 @@ from cortex_ops.adapters.cluster import Cluster, ClusterError
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.values import ImageLock
+from cortex_ops.render.kubernetes.common import PART_OF
 from cortex_ops.targets.kubernetes.equal import quantity
-from cortex_ops.targets.kubernetes.objects import Document, Ref, group
+from cortex_ops.targets.kubernetes.objects import Document, Ref, group, labels_of
 from cortex_ops.targets.kubernetes.rollout import apply
 
 VERBS = ("get", "list", "create", "patch", "delete")
@@ -25,16 +26,12 @@ def basics(cluster: Cluster, namespace: str, documents: Sequence[Document]) -> l
     return _missing_kinds(cluster, documents) or _rights(cluster, namespace, documents)
 
 
-def findings(
-    cluster: Cluster, namespace: str, documents: Sequence[Document], lock: ImageLock, force: bool
-) -> list[str]:
+def findings(cluster: Cluster, namespace: str, documents: Sequence[Document], force: bool) -> list[str]:
     """`force`: fields of other managers are taken over, so they are no finding. The first step that finds something
     is the last: what follows from it would only be noise."""
-    for step in (_names_in_use, _storage, _quota):
+    for step in (_pull_secrets, _storage, _quota):
         if found := step(cluster, namespace, documents):
             return found
-    if found := platforms(lock, architectures(cluster)):
-        return found
     return _dry_run(cluster, namespace, documents, force)
 
 
@@ -78,7 +75,7 @@ def _may(cluster: Cluster, namespace: str, verb: str, api: str, plural: str) -> 
     return bool(cluster.request("POST", path, body=review, repeat=True)["status"].get("allowed"))
 
 
-def _names_in_use(cluster: Cluster, namespace: str, documents: Sequence[Document]) -> list[str]:
+def _pull_secrets(cluster: Cluster, namespace: str, documents: Sequence[Document]) -> list[str]:
     """A pull secret is a person's to make; it is only named here."""
     named = {
         secret["name"]
@@ -216,7 +213,7 @@ def owner_of(live: Document | None, part_of: str, label: str) -> str:
     """Empty, or why an object of that name may not be taken: it was there and is not of this system."""
     if live is None:
         return ""
-    given = (live["metadata"].get("labels") or {}).get("app.kubernetes.io/part-of", "")
+    given = labels_of(live).get(PART_OF, "")
     if given == part_of:
         return ""
     return f"{label} is there already and is not of {part_of}{f' but of {given}' if given else ''}"

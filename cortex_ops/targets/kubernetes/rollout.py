@@ -14,7 +14,7 @@ from cortex_ops.kernel.redact import redact
 from cortex_ops.targets.kubernetes.events import explain, log_sources
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref
-from cortex_ops.targets.kubernetes.ownership import foreign, removals
+from cortex_ops.targets.kubernetes.ownership import applied, foreign, removals
 from cortex_ops.targets.kubernetes.pods import Budget, earlier, newest, stuck
 from cortex_ops.targets.kubernetes.waves import waves
 
@@ -39,11 +39,10 @@ class Rollout:
     restart_budget: int
     force: bool
     say: Callable[[str], None] = lambda _text: None
-    made: list[Document] = field(default_factory=list)
     least: dict[str, int] = field(default_factory=dict)
 
-    def run(self, documents: Sequence[Document], calls: Mapping[str, Sequence[str]]) -> list[Document]:
-        """Apply and wait, wave by wave. → the objects as the server has them."""
+    def run(self, documents: Sequence[Document], calls: Mapping[str, Sequence[str]]) -> None:
+        """Apply and wait, wave by wave."""
         end = self.clock.monotonic() + self.deadline
         pods = self._pods()
         forgiven = earlier(pods)
@@ -51,7 +50,7 @@ class Rollout:
         scaled = [one["spec"] for one in documents if one["kind"] == "HorizontalPodAutoscaler"]
         self.least = {one["scaleTargetRef"]["name"]: one["minReplicas"] for one in scaled}
         for wave in waves(documents, calls):
-            self.made += at_once([functools.partial(self.apply, one) for one in wave])
+            at_once([functools.partial(self.apply, one) for one in wave])
             waited = [one for one in wave if one["kind"] in WORKLOADS]
             if waited:
                 self._wait(waited, end, forgiven)
@@ -64,7 +63,6 @@ class Rollout:
                 f"  {', '.join(anew)} had to be made anew: its old address is remembered for up to {NAMES_S:g} s"
             )
             self.clock.sleep(NAMES_S)
-        return self.made
 
     def _made_anew(self, documents: Sequence[Document], pods: Sequence[Document]) -> list[str]:
         """Services that are not there although their pods are: somebody deleted them, and they get new addresses."""
@@ -218,9 +216,7 @@ def _short(text: str) -> str:
 
 
 def _owns_replicas(live: Document) -> bool:
-    entries = live["metadata"].get("managedFields") or []
-    ours = [one for one in entries if one.get("manager") == MANAGER and one.get("operation") == "Apply"]
-    return any("f:replicas" in (one.get("fieldsV1") or {}).get("f:spec", {}) for one in ours)
+    return any("f:replicas" in fields.get("f:spec", {}) for fields in applied(live, MANAGER))
 
 
 def _has_workload(service: Document, documents: Sequence[Document]) -> bool:

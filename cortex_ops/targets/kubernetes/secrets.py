@@ -12,7 +12,7 @@ from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.render.kubernetes.common import COMPONENT
-from cortex_ops.stack.naming import secret_volume
+from cortex_ops.stack.naming import secret_object, secret_volume
 from cortex_ops.targets.kubernetes.objects import Document
 from cortex_ops.targets.protocol import Pruned
 
@@ -34,7 +34,7 @@ class SecretObjects:
         for consumer, version in sorted(versions.items()):
             files = values.get(secret_volume(stack, environment, consumer, version))
             if files is not None:
-                tasks.append(functools.partial(self._deliver, f"{consumer}-{version}", files))
+                tasks.append(functools.partial(self._deliver, secret_object(consumer, version), files))
         at_once(tasks)
 
     def _deliver(self, name: str, files: dict[str, Secret]) -> None:

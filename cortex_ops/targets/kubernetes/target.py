@@ -22,14 +22,15 @@ from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Change, ImageLock, Placed
 from cortex_ops.render.kubernetes.common import COMPONENT, MANAGED_BY, PART_OF
 from cortex_ops.render.kubernetes.common import NAME as NAME_LABEL
-from cortex_ops.render.yaml_output import read_all_yaml
+from cortex_ops.render.yaml_output import read_all_yaml, read_yaml
 from cortex_ops.targets.kubernetes.compare import drift
 from cortex_ops.targets.kubernetes.diff import diff
 from cortex_ops.targets.kubernetes.events import log_sources
 from cortex_ops.targets.kubernetes.jobs import JobRun
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.lease import KubernetesLease
-from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref, labels_of
+from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref, condition, labels_of
+from cortex_ops.targets.kubernetes.ownership import applied
 from cortex_ops.targets.kubernetes.pods import crashed, earlier, newest
 from cortex_ops.targets.kubernetes.preflight import architectures, basics, findings, names_taken, platforms
 from cortex_ops.targets.kubernetes.prune import PROTECTED, prune_plan
@@ -83,22 +84,18 @@ class KubernetesTarget:
         self._secrets = SecretObjects(cluster, namespace, labels)
 
     # -- documents -----------------------------------------------------------------------------------------
-    def _documents(self, placed: Placed, *components: str) -> list[Document]:
-        """Everything but jobs; or only what belongs to these components."""
+    def _documents(self, placed: Placed) -> list[Document]:
+        """Everything but jobs."""
         files = sorted(name for name in placed.bundle.files if name.endswith(".yaml") and "/" not in name)
-        found = [one for name in files for one in read_all_yaml(placed.bundle.files[name])]
-        return [one for one in found if not components or labels_of(one).get(COMPONENT, "") in components]
+        return [one for name in files for one in read_all_yaml(placed.bundle.files[name])]
 
-    def _others(self, placed: Placed) -> list[Document]:
-        return [one for one in self._documents(placed) if labels_of(one).get(COMPONENT) != "service"]
-
-    def _rollout(self, deadline: float | None = None) -> Rollout:
+    def _rollout(self) -> Rollout:
         return Rollout(
             self.cluster,
             self.namespace,
             self.selector,
             self.clock,
-            deadline or self.start_deadline,
+            self.start_deadline,
             self.restart_budget,
             self.force,
             say=self.progress.say,
@@ -116,7 +113,7 @@ class KubernetesTarget:
             self.lock_findings(placed.lock)
             or basics(self.cluster, self.namespace, documents)
             or names_taken(self.cluster, documents, self.stack)
-            or findings(self.cluster, self.namespace, documents, placed.lock, self.force)
+            or findings(self.cluster, self.namespace, documents, self.force)
         )
 
     def lock_findings(self, lock: ImageLock) -> list[str]:
@@ -204,8 +201,7 @@ class KubernetesTarget:
         """Everything but services: policies that suit both releases, accounts, hosts, stores until they are ready."""
         documents = self._documents(placed)
         self._begin(documents)
-        others = self._others(placed)
-        self._rollout().run(self._widened(others), {})
+        self._rollout().run(self._widened([one for one in documents if not _is_service(one)]), {})
 
     def _begin(self, documents: Sequence[Document], applying: str = "") -> None:
         """From now on nothing is wholly applied, and what may be made is known."""
@@ -240,15 +236,14 @@ class KubernetesTarget:
         """Services, callees before their callers; then everything of this release is there."""
         documents = self._documents(placed)
         self._begin(documents, f"r{placed.placement.seq}")
-        self._rollout().run(self._documents(placed, "service"), calls_of(documents))
-        self._applied(placed)
+        self._rollout().run([one for one in documents if _is_service(one)], calls_of(documents))
+        self._applied(placed, documents)
 
-    def _applied(self, placed: Placed) -> None:
-        found = {Ref.of(one).key(): Ref.of(one) for one in self._present_objects(self._documents(placed))}
+    def _applied(self, placed: Placed, documents: Sequence[Document]) -> None:
+        found = {Ref.of(one).key(): Ref.of(one) for one in self._present_objects(documents)}
         state = self._state.read()
-        inventory = [found.get(one.key(), one) if not one.uid else one for one in state.inventory]
         # An object that was made anew under its old name is another one.
-        inventory = [found.get(one.key(), one) if one.key() in found else one for one in inventory]
+        inventory = [found.get(one.key(), one) for one in state.inventory]
         done = {"applied": f"r{placed.placement.seq}", "applying": "", "inventory": tuple(inventory)}
         self._state.write(state.model_copy(update={**done, "restarts": earlier(self._pods())}))
 
@@ -265,9 +260,8 @@ class KubernetesTarget:
             return  # nothing of `tried` was applied
         documents = self._documents(before)
         self._begin(documents, wanted)
-        rollout = self._rollout()
-        rollout.run(self._widened(documents), calls_of(documents))
-        self._applied(before)
+        self._rollout().run(self._widened(documents), calls_of(documents))
+        self._applied(before, documents)
         self._exact(documents)
         self._prune(documents)
 
@@ -285,7 +279,7 @@ class KubernetesTarget:
             return JobResult(code=None, output="", seconds=0.0, cause=f"the release has no job {job}")
         release = f"r{placed.placement.seq}"
         labels = {RELEASE_LABEL: release, RUN_LABEL: as_label(self.run_id)}
-        result = JobRun(self.cluster, read_all_yaml(text), labels, self.clock).run(deadline, on_line)
+        result = JobRun(self.cluster, read_yaml(text), labels, self.clock).run(deadline, on_line)
         state = self._state.read()
         # What ended and was started again answers as if nothing had been, until it ends again.
         watched = result.code == 0 and state.applied == release
@@ -306,14 +300,14 @@ class KubernetesTarget:
         release = f"r{placed.placement.seq}"
         if self._state.read().applied != release:
             raise OpsError(f"{self.namespace} does not hold {release} wholly, so it cannot become the live one")
-        there = {Ref.of(one).key() for one in self._present_objects(self._documents(placed))}
-        gone = [ref.label() for one in self._documents(placed) if (ref := Ref.of(one)).key() not in there]
+        documents = self._documents(placed)
+        there = {Ref.of(one).key() for one in self._present_objects(documents)}
+        gone = [ref.label() for one in documents if (ref := Ref.of(one)).key() not in there]
         if gone:
             raise OpsError(f"{', '.join(gone)} was deleted since {release} was applied")
         self._state.change(live=release, candidate="")
         if (now := self._state.read().live) != release:
             raise OpsError(f"{self.namespace} did not take the switch to {release}: it says {now!r}")
-        documents = self._documents(placed)
         self._exact(documents)
         for problem in self._prune(documents).problems:
             self.progress.say(f"  not removed: {problem}", style="yellow")
@@ -358,7 +352,7 @@ class KubernetesTarget:
         state = self._state.read()
         if state.live or f"r{seq}" not in (state.applied, state.applying):
             return Pruned(removed=tuple(removed))
-        found = [one for one in self._present_objects([]) if labels_of(one).get(COMPONENT) == "service"]
+        found = [one for one in self._present_objects([]) if _is_service(one)]
         mine = {Ref.of(one).key() for one in found}
         inventory = [one for one in state.inventory if one.key() in mine]
         more, problems = self._remove(prune_plan(_adopted(inventory, found), [], found))
@@ -434,8 +428,12 @@ def _adopted(inventory: Sequence[Ref], found: Sequence[Document]) -> list[Ref]:
 
 
 def _applied_by_us(document: Document) -> bool:
-    entries = document["metadata"].get("managedFields") or []
-    return any(one.get("manager") == MANAGER and one.get("operation") == "Apply" for one in entries)
+    return bool(applied(document, MANAGER))
+
+
+def _is_service(document: Document) -> bool:
+    """Whether it is of one of the system's services; all else outlives releases."""
+    return labels_of(document).get(COMPONENT) == "service"
 
 
 def _number(release: str) -> int:
@@ -448,5 +446,4 @@ def _slot(release: str) -> str:
 
 
 def _ready(pod: Document) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return bool(condition(pod, "Ready"))

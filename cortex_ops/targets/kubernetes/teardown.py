@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortex_ops.adapters.cluster import MANAGER, Cluster, ClusterError
+from cortex_ops.adapters.cluster import MANAGER, Cluster
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.render.kubernetes.common import MANAGED_BY, PART_OF
 from cortex_ops.targets.kubernetes.objects import Ref
@@ -41,7 +41,7 @@ def remove_environment(cluster: Cluster, stack: str, namespace: str, *, data: bo
                 continue
             try:
                 cluster.delete(document, uid=one["metadata"]["uid"])
-            except (ClusterError, OpsError) as error:
+            except OpsError as error:
                 removed.append(f"(not {Ref.of(document).label()}: {error.message})")
             else:
                 removed.append(f"{Ref.of(document).label()} of {namespace}")

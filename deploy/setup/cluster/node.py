@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from deploy.setup.cluster import network, oci
-from deploy.setup.cluster.pki import Authority, Pair, kubeconfig
+from deploy.setup.cluster.pki import Authority, kubeconfig
 from deploy.setup.daemons import Daemon, listens
 from deploy.setup.shell import SetupError, run
 
@@ -35,7 +35,7 @@ API = f"https://{network.ADDRESS}:6443"
 ETCD = "127.0.0.1:23790"
 ETCD_PEER = "127.0.0.1:23800"
 METRICS_PORT = 4443
-IMAGES = {"pause": "pause", "coredns": "coredns", "kube-network-policies": "kube-network-policies"}
+IMAGES = ("pause", "coredns", "kube-network-policies")
 
 
 def image(program: str) -> str:
@@ -220,8 +220,12 @@ class Node:
 
     def all(self) -> list[Daemon]:
         """In the order of starting."""
-        plane = [self.containerd(), self.etcd(), self.api_server(), self.controller_manager(), self.scheduler()]
-        return [*plane, self.kubelet(), self.proxy(), self.metrics(), *self.volumes()]
+        first = [self.containerd(), self.etcd(), self.api_server()]
+        return [*first, *self._others(), self.metrics(), *self.volumes()]
+
+    def _others(self) -> list[Daemon]:
+        """What talks to the API server, and makes the node ready."""
+        return [self.controller_manager(), self.scheduler(), self.kubelet(), self.proxy()]
 
     # -- starting --------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -235,20 +239,14 @@ class Node:
         self.etcd().start(lambda: _connects(ETCD))
         self._images()
         self.api_server().start(lambda: self.get("/readyz") is not None, deadline=90)
-        for daemon in (self.controller_manager(), self.scheduler(), self.kubelet(), self.proxy()):
+        for daemon in self._others():
             daemon.start(daemon.running, deadline=20)
         self._wait("the node to be ready", self.ready, 90)
 
     def _wait(self, what: str, ready: Callable[[], bool], deadline: float) -> None:
         end = time.monotonic() + deadline
         while not ready():
-            for daemon in (
-                self.api_server(),
-                self.controller_manager(),
-                self.scheduler(),
-                self.kubelet(),
-                self.proxy(),
-            ):
+            for daemon in (self.api_server(), *self._others()):
                 if not daemon.running():
                     tail = "\n    ".join(daemon.log.read_text(errors="replace").splitlines()[-6:])
                     raise SetupError(f"{daemon.name} ended; its log {daemon.log} ends with:\n    {tail}")
@@ -452,6 +450,3 @@ def _connects(address: str) -> bool:
 
 def _architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-
-
-__all__ = ["API", "HOME", "METRICS_PORT", "NAME", "RUNTIME", "Node", "Pair", "image"]

@@ -14,7 +14,7 @@ from cortex_ops.kernel.values import ImageLock, Placed, Placement
 from cortex_ops.release.migrations import Migrations
 from cortex_ops.targets.compose.target import ComposeTarget
 from cortex_ops.targets.protocol import Target
-from tests.support.cluster import ClusterTiny, cluster_project, images
+from tests.support.cluster import cluster_project, images
 from tests.support.engine import ROOT
 from tests.support.stand_in_target import STOP_START, StandInTarget, World, a_placed
 from tests.support.tiny import Tiny, tiny_project
@@ -71,26 +71,32 @@ lease.acquire(sys.argv[1], "someone")
 """
 
 
-class Compose:
-    """The tiny system on the real engine."""
+HOLD_ON_CLUSTER = """\
+import sys
+from cortex_ops.wiring import wire
+wire(run_id=sys.argv[1]).target("local").lease.acquire(sys.argv[1], "someone")
+"""
+
+
+class OfTiny:
+    """The tiny system on something real. `hold` is a program that takes the lease and ends."""
+
+    hold = ""
+    deadline = 20
 
     def __init__(self, tiny: Tiny) -> None:
         self.tiny = tiny
-        tiny.stack({"environments": {ENV: {"start_deadline": 20}}})
+        tiny.stack({"environments": {ENV: {"start_deadline": self.deadline}}})
         self.built: dict[str, ImageLock] = {}
 
     def target(self, run_id: str) -> Target:
-        target = self.tiny.wire(run_id).target(ENV)
-        assert isinstance(target, ComposeTarget)
-        target.lease.image = self._image
-        return target
-
-    @property
-    def _image(self) -> str:
-        return self._lock("one").images["edge"].reference()
+        return self.tiny.wire(run_id).target(ENV)
 
     def placed(self, seq: int, content: str) -> Placed:
-        return _placed(self.tiny, self._lock(content), seq)
+        inputs = pipeline.Inputs(lock=self._lock(content), stack_hash="", migrations=Migrations())
+        renderer = pipeline.Renderer(self.tiny.wire(), ENV, inputs)
+        versions, _ = renderer.secrets()
+        return renderer.place(placement(seq), versions)
 
     def alone(self, seq: int) -> Placed:
         self.tiny.stack({"environments": {ENV: {"strategy": "recreate"}}})
@@ -106,51 +112,37 @@ class Compose:
         return self.built[content]
 
     def die_holding_the_lease(self, run_id: str) -> None:
-        argv = [sys.executable, "-c", HOLD, run_id, self._image]
+        argv = [sys.executable, "-c", self.hold, run_id, *self._needed()]
         subprocess.run(argv, env=self.tiny.environ(), cwd=ROOT, check=True, timeout=60)
 
-
-HOLD_ON_CLUSTER = """\
-import sys
-from cortex_ops.wiring import wire
-wire(run_id=sys.argv[1]).target("local").lease.acquire(sys.argv[1], "someone")
-"""
+    def _needed(self) -> list[str]:
+        return []
 
 
-class OnCluster:
-    """The tiny system in a namespace of the real cluster."""
+class Compose(OfTiny):
+    """On the real engine, whose lease is a container and takes an image."""
 
-    def __init__(self, tiny: ClusterTiny) -> None:
-        self.tiny = tiny
-        tiny.stack({"environments": {ENV: {"start_deadline": 30}}})
-        self.built: dict[str, ImageLock] = {}
+    hold = HOLD
 
     def target(self, run_id: str) -> Target:
-        return self.tiny.target(run_id)
+        target = super().target(run_id)
+        assert isinstance(target, ComposeTarget)
+        target.lease.image = self._image
+        return target
 
-    def placed(self, seq: int, content: str) -> Placed:
-        if content not in self.built:
-            self.tiny.answer(content, mode="crash" if content == BROKEN else "ok")
-            self.built[content] = pipeline.build(self.tiny.wire(), ENV).lock
-        return _placed(self.tiny, self.built[content], seq)
+    @property
+    def _image(self) -> str:
+        return self._lock("one").images["edge"].reference()
 
-    def alone(self, seq: int) -> Placed:
-        self.tiny.stack({"environments": {ENV: {"strategy": "recreate"}}})
-        try:
-            return self.placed(seq, "alone")
-        finally:
-            self.tiny.stack({"environments": {ENV: {"strategy": None}}})
-
-    def die_holding_the_lease(self, run_id: str) -> None:
-        argv = [sys.executable, "-c", HOLD_ON_CLUSTER, run_id]
-        subprocess.run(argv, env=self.tiny.environ(), cwd=ROOT, check=True, timeout=60)
+    def _needed(self) -> list[str]:
+        return [self._image]
 
 
-def _placed(tiny: Tiny, lock: ImageLock, seq: int) -> Placed:
-    inputs = pipeline.Inputs(lock=lock, stack_hash="", migrations=Migrations())
-    renderer = pipeline.Renderer(tiny.wire(), ENV, inputs)
-    versions, _ = renderer.secrets()
-    return renderer.place(placement(seq), versions)
+class OnCluster(OfTiny):
+    """In a namespace of the real cluster."""
+
+    hold = HOLD_ON_CLUSTER
+    deadline = 30
 
 
 @contextmanager

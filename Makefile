@@ -45,7 +45,7 @@ bench: setup ## measured side by side with the raw tools
 	@$(BIN)/python -m deploy.setup bench-tools
 	@$(BIN)/python -m bench
 
-torture: setup ## releases and backups killed at random moments; ARGS="--count 5 --only backup"
+torture: setup ## releases and backups killed at random moments; ARGS="--count 5 --only cluster"
 	@$(BIN)/python -m bench.torture $(ARGS)
 
 cluster: setup ## a one-node Kubernetes of this machine's own, for tests

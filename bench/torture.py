@@ -1,4 +1,4 @@
-"""`python -m bench.torture [--count N] [--seed N] [--only release|backup]`: runs killed at random moments.
+"""`python -m bench.torture [--count N] [--seed N] [--only backup|cluster|release]`: runs killed at random moments.
 
 After each kill the old or the new release serves, no backup is half there, and the next run needs no hand. A
 control run with a planted defect must be caught by the same assertions, or the result says nothing: exit 1.
@@ -23,6 +23,8 @@ from typing import Any
 from bench.__main__ import RESULTS
 from bench.harness import machine
 from tests.support import backup_torture, release_torture
+from tests.support.cluster import cluster_project, images
+from tests.support.run import cluster as cluster_for_a_while
 from tests.support.tiny import tiny_project
 from tests.support.victim import Kill, torture
 
@@ -47,7 +49,22 @@ def backups(folder: Path, count: int, seed: int, say: Say) -> Outcome:
         return whole, kills, backup_torture.control(place, folder)
 
 
-KINDS = {"release": releases, "backup": backups}
+def cluster_releases(folder: Path, count: int, seed: int, say: Say) -> Outcome:
+    """Releases to a cluster: the one that is there, else one that is made for this and removed."""
+    with (
+        cluster_for_a_while(),
+        images(folder / "registry") as address,
+        cluster_project(folder / "project", address) as tiny,
+    ):
+        assert tiny.release().ok
+        whole = release_torture.duration(tiny)
+        kill = functools.partial(release_torture.kill_once, tiny, asked=False)
+        return whole, torture(count, seed, whole, kill, say), release_torture.control(tiny)
+
+
+KINDS = {"release": releases, "backup": backups, "cluster": cluster_releases}
+COUNTS = {"cluster": 40}
+COUNT = 60
 
 
 def figures(outcome: Outcome, seconds: float) -> dict[str, Any]:
@@ -91,28 +108,27 @@ def summary(name: str, one: dict[str, Any], count: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.torture")
-    parser.add_argument("--count", type=int, default=60, help="kills of each kind (60)")
+    parser.add_argument("--count", type=int, help="kills of each kind (60; on a cluster 40)")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--only", choices=sorted(KINDS))
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     say = functools.partial(print, flush=True)
     say(f"seed {args.seed}")
-    document: dict[str, Any] = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "seed": args.seed,
-    }
-    for name in [args.only] if args.only else KINDS:
-        say(f"{name}s, killed {args.count} times")
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            outcome = KINDS[name](Path(folder), args.count, args.seed, say)
-        document[name] = figures(outcome, time.monotonic() - began)
-        say(summary(name, document[name], args.count))
     args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / "torture.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return 0 if all(good(document[name], args.count) for name in KINDS if name in document) else 1
+    verdicts = []
+    for name in [args.only] if args.only else KINDS:
+        count = args.count or COUNTS.get(name, COUNT)
+        say(f"{name}: {count} runs are killed")
+        when, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = KINDS[name](Path(folder), count, args.seed, say)
+        found = figures(outcome, time.monotonic() - began)
+        document = {"when": when, "machine": machine(), "seed": args.seed, **found}
+        (args.results / f"torture-{name}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        say(summary(name, found, count))
+        verdicts.append(good(found, count))
+    return 0 if all(verdicts) else 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortex_ops.kernel.values import Bundle, Change, ImageLock, Value, Verdict
+from cortex_ops.kernel.values import Change, ImageLock, Value, Verdict
 from cortex_ops.release.records import Outcome, Record
 
 
@@ -35,13 +35,21 @@ class BuildStep(Value):
     promoted_from: str = ""
 
 
-class RenderStep(Value):
-    """`diff` is markdown against what is live; `findings` are policy sentences that block."""
+class Rendering(Value):
+    """Files of one kind, path → text. `findings` maps each check on them → the sentences that block."""
 
-    bundle: Bundle
+    files: dict[str, str]
+    findings: dict[str, tuple[str, ...]]
+
+
+class RenderStep(Value):
+    """`target` is the kind that the environment runs; `renderings` maps `compose`, `kubernetes` or `monitoring` →
+    what was rendered of it. `diff` is markdown against what is live."""
+
+    target: str
+    renderings: dict[str, Rendering]
     identity: str
     diff: str
-    findings: tuple[str, ...] = ()
     seconds: float = 0.0
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -17,12 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import many_on_cluster
 from bench.harness import Case, Trial
+from bench.systems import many_services
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.values import Placed, Placement
 from cortex_ops.release.migrations import Migrations
-from tests.support.cluster import ClusterTiny, cluster_project, images, kubectl
+from tests.support.cluster import ClusterTiny, cluster_project, images, kubeconfig, kubectl, namespace
 from tests.support.loader import Loader, build
 
 REQUESTS = 20_000
@@ -173,6 +177,42 @@ def bad_image(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
     return max(late) <= 2.0, {"worst seconds": round(max(late), 2), "all": [round(one, 2) for one in late]}
 
 
+def many(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
+    """200 services of which every image has changed, in a namespace with room for no pod; the worst of five."""
+    name = f"many{secrets.token_hex(3)}"
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    with tempfile.TemporaryDirectory(prefix="cortex-bench-") as folder, namespace(f"{name}-{ENV}") as space:
+        file = Path(folder) / "stack.yaml"
+        document = {**json.loads(many_services(200)), "name": name}
+        document["environments"][ENV]["target"] = "kubernetes"
+        file.write_text(json.dumps(document))
+        kubectl("create", "namespace", space)
+        kubectl("-n", space, "create", "-f", "-", stdin=json.dumps(quota))
+        made = many_on_cluster.placed(file, "a")
+        there = 0
+        for path, text in made.bundle.files.items():
+            if "/" not in path and path.endswith(".yaml"):
+                kubectl(
+                    "apply", "--server-side", "--field-manager=cortex-ops", "--force-conflicts", "-f", "-", stdin=text
+                )
+                there += text.count("\nkind: ")
+        say(f"  {there} objects are there")
+        argv = [sys.executable, "-m", "bench.many_on_cluster", str(kubeconfig()), str(file), "b"]
+        seen = []
+        for _ in range(5):
+            done = subprocess.run(argv, check=True, capture_output=True, text=True)
+            seen.append(json.loads(done.stdout))
+            say(f"  {seen[-1]}")
+    seconds, memory = max(one["plan"] + one["diff"] for one in seen), max(one["MiB"] for one in seen)
+    figures = {"objects": there, "worst seconds": round(seconds, 2), "worst MiB": memory, "all": seen}
+    return seconds <= 10 and memory <= 300 and all("200 changed" in one["said"] for one in seen), figures
+
+
 def cases() -> list[Case | Trial]:
     if not os.environ.get("CORTEX_TEST_KUBECONFIG") and not Path("/var/lib/cortex-ops/cluster/kubeconfig").is_file():
         return []
@@ -195,6 +235,7 @@ def cases() -> list[Case | Trial]:
             "dagster job execute of one empty asset",
             prepare=SYSTEM.released,
         ),
+        Trial("200 services planned and diffed against a cluster", "≤ 10 s and ≤ 300 MiB", many),
         Trial("a missing image on a cluster", "reported ≤ 2 s after the kubelet's first event", bad_image),
         Trial(
             "requests while releases roll on a cluster",

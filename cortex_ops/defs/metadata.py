@@ -58,14 +58,22 @@ def of_own_tests(step: BuildStep, name: str, stage: str) -> Metadata:
     return {"stage": stage, "passed": when}
 
 
-def of_rendering(step: RenderStep) -> Metadata:
-    return {
-        "identity": step.identity,
-        "files": len(step.bundle.files),
-        "difference from live": dg.MetadataValue.md(step.diff[:LONGEST]),
-        "noop": "```diff" not in step.diff and not step.diff.startswith("_first"),
-        "seconds": step.seconds,
+def of_rendering(step: RenderStep, kind: str) -> Metadata:
+    rendering = step.renderings.get(kind)
+    out: Metadata = {
+        "files": len(rendering.files) if rendering else 0,
+        "rendered": points(f"`{name}`" for name in sorted(rendering.files))
+        if rendering
+        else f"nothing: this environment runs what is in manifests/{step.target}",
+        "noop": kind != step.target or ("```diff" not in step.diff and not step.diff.startswith("_first")),
     }
+    if kind == step.target:
+        out |= {
+            "identity": step.identity,
+            "difference from live": dg.MetadataValue.md(step.diff[:LONGEST]),
+            "seconds": step.seconds,
+        }
+    return out
 
 
 def of_rollout(step: RolloutStep, service: str) -> Metadata:
@@ -118,6 +126,7 @@ def of_record(record: Record) -> Metadata:
         "by": intent.actor,
         "run": intent.run_id,
         "promoted from": intent.promoted_from or "—",
+        "tested before traffic": intent.tested_before_traffic,
         "identity": intent.identity,
     }
     if outcome is not None:

@@ -16,9 +16,9 @@ from cortex_ops.defs.step import environment, failure, running
 from cortex_ops.kernel.clock import iso
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.names import asset_name
+from cortex_ops.stack.environments import deployed
 from cortex_ops.stack.schema import Stack
 
-MANIFESTS = dg.AssetKey(["manifests", "compose"])
 TESTS = dg.AssetKey("integration_tests")
 RELEASE = dg.AssetKey("release")
 DRIFT = dg.AssetKey("drift")
@@ -32,52 +32,88 @@ def rolled_out(stack: Stack) -> list[str]:
     return [name for name, service in stack.services.items() if not service.optional]
 
 
+CHECKS = {
+    "policy": "What may run at all, judged on the rendering.",
+    "equivalence": "The same services, images, environment, probes and calls as the compose files have.",
+    "preflight": "All that would make the rollout fail and can be known before anything is changed.",
+}
+KINDS = {  # kind → its icons, its checks, what it is
+    "compose": (
+        {"yaml", "docker"},
+        ("policy", "preflight"),
+        "The files of the environment for an engine, and what they would change there.",
+    ),
+    "kubernetes": (
+        {"yaml", "kubernetes"},
+        ("policy", "equivalence", "preflight"),
+        "The manifests of the environment for a cluster, and what they would change there.",
+    ),
+    "monitoring": (
+        {"yaml", "prometheus"},
+        ("policy",),
+        "What watches the environment in a cluster: metrics, alerts, logs. `cortex-ops render` writes it.",
+    ),
+}
+
+
+def manifest_key(kind: str) -> dg.AssetKey:
+    return dg.AssetKey(["manifests", kind])
+
+
+def manifest_kinds(stack: Stack) -> list[str]:
+    """Those that some environment has. Where another's is rendered, one is there and empty."""
+    targets = {stack.environments[name].target for name in deployed(stack)}
+    return [kind for kind in KINDS if kind in targets or (kind == "monitoring" and "kubernetes" in targets)]
+
+
 def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
+    kinds = manifest_kinds(seam.stack)
+
     @dg.multi_asset(
         name="manifests",
         group_name="manifests",
         partitions_def=seam.environments,
         specs=[
             dg.AssetSpec(
-                MANIFESTS,
+                manifest_key(kind),
                 deps=[image_key(name) for name in image_names(seam.stack)],
-                kinds={"yaml", "docker"},
-                description="The files of the environment for its target, and what they would change there.",
+                kinds=KINDS[kind][0],
+                description=KINDS[kind][2],
             )
+            for kind in kinds
         ],
         check_specs=[
             dg.AssetCheckSpec(
-                "policy",
-                asset=MANIFESTS,
+                name,
+                asset=manifest_key(kind),
                 partitions_def=seam.environments,
                 blocking=True,
-                description="What may run at all, judged on the rendering.",
-            ),
-            dg.AssetCheckSpec(
-                "preflight",
-                asset=MANIFESTS,
-                partitions_def=seam.environments,
-                blocking=True,
-                description="All that would make the rollout fail and can be known before anything is changed.",
-            ),
+                description=CHECKS[name],
+            )
+            for kind in kinds
+            for name in KINDS[kind][1]
         ],
     )
     def manifests(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with running(context, seam) as w:
             env = environment(context, seam, w)
             step = seam.steps.render(w, env)
-            yield dg.MaterializeResult(MANIFESTS, metadata=md.of_rendering(step))
-            found = {"policy": list(step.findings), "preflight": seam.steps.preflight(w, env)}
-            for name, findings in found.items():
-                yield dg.AssetCheckResult(
-                    passed=not findings,
-                    check_name=name,
-                    asset_key=MANIFESTS,
-                    metadata={"findings": md.points(findings)},
-                )
-            for name, findings in found.items():
-                if findings:
-                    raise OpsError(f"{name} of {env}: {findings[0]}", details=findings[1:])
+            found = {kind: dict(rendering.findings) for kind, rendering in step.renderings.items()}
+            found[step.target]["preflight"] = tuple(seam.steps.preflight(w, env))
+            for kind in kinds:
+                yield dg.MaterializeResult(manifest_key(kind), metadata=md.of_rendering(step, kind))
+                for name in KINDS[kind][1]:
+                    findings = found.get(kind, {}).get(name, ())
+                    yield dg.AssetCheckResult(
+                        passed=not findings,
+                        check_name=name,
+                        asset_key=manifest_key(kind),
+                        metadata={"judged": kind in found, "findings": md.points(findings)},
+                    )
+            for of_kind in found.values():
+                for name, findings in of_kind.items():
+                    if findings:
+                        raise OpsError(f"{name} of {env}: {findings[0]}", details=findings[1:])
 
     return manifests
 
@@ -92,9 +128,9 @@ def rollout_assets(seam: Seam) -> dg.AssetsDefinition:
         specs=[
             dg.AssetSpec(
                 rollout_key(name),
-                deps=[MANIFESTS],
+                deps=[manifest_key(kind) for kind in manifest_kinds(seam.stack)],
                 kinds={"docker"},
-                description=f"{name} of the candidate, started beside the running release and ready.",
+                description=f"{name} of the candidate, started and ready.",
             )
             for name in names
         ],

@@ -9,7 +9,7 @@ from cortex_ops.pipeline.images import build
 from cortex_ops.pipeline.inputs import Inputs, check_environment, put, read_inputs
 from cortex_ops.release.migrations import Migrations
 from cortex_ops.render.inputs import RenderInputs
-from cortex_ops.results import RenderStep
+from cortex_ops.results import Rendering, RenderStep
 from cortex_ops.stack.naming import secret_object
 from cortex_ops.wiring import Wiring
 
@@ -88,19 +88,31 @@ def render(w: Wiring, env: str) -> RenderStep:
     renderer = Renderer(w, env, read_inputs(w))
     versions, _ = renderer.secrets()
     placed = renderer.place(Placement(seq=0, slot="a"), versions)
-    if renderer.environment.target == "kubernetes":
-        findings = judge_manifests(renderer.render_inputs(versions), placed.bundle)
-    else:
-        from cortex_ops.render.compose.policy import judge
-
-        findings = judge(placed.bundle.files)
     return RenderStep(
-        bundle=placed.bundle,
+        target=renderer.environment.target,
+        renderings=_judged(renderer.render_inputs(versions), placed.bundle),
         identity=placed.identity,
         diff=_diff(w, env, placed, renderer),
-        findings=tuple(findings),
         seconds=round(w.clock.monotonic() - began, 3),
     )
+
+
+def _judged(inputs: RenderInputs, bundle: Bundle) -> dict[str, Rendering]:
+    if inputs.environment.target == "kubernetes":
+        from cortex_ops.render.kubernetes.policy import judge as judge_manifests
+        from cortex_ops.render.monitoring import monitoring_files
+
+        watching = monitoring_files(inputs)
+        policy, unequal = judge_manifests(bundle.files), differences_from_compose(inputs, bundle)
+        return {
+            "kubernetes": Rendering(
+                files=bundle.files, findings={"policy": tuple(policy), "equivalence": tuple(unequal)}
+            ),
+            "monitoring": Rendering(files=watching, findings={"policy": tuple(judge_manifests(watching))}),
+        }
+    from cortex_ops.render.compose.policy import judge
+
+    return {"compose": Rendering(files=bundle.files, findings={"policy": tuple(judge(bundle.files))})}
 
 
 def preflight(w: Wiring, env: str) -> list[str]:
@@ -153,17 +165,17 @@ def render_for_hand(w: Wiring, env: str, kind: str = "compose") -> Bundle:
     return with_readme(placed.bundle, inputs)
 
 
-def judge_manifests(inputs: RenderInputs, bundle: Bundle) -> list[str]:
-    """May they be applied, and are they the system that the compose files are?"""
+def differences_from_compose(inputs: RenderInputs, manifests: Bundle) -> list[str]:
+    """Where they are not the system that the compose files are, and nobody declared it."""
     from cortex_ops.render.compose import render_compose
     from cortex_ops.render.equivalence import differences
-    from cortex_ops.render.kubernetes.policy import judge
 
-    return [*judge(bundle.files), *(one.line() for one in differences(inputs, render_compose(inputs), bundle))]
+    return [one.line() for one in differences(inputs, render_compose(inputs), manifests)]
 
 
 def _manifests(w: Wiring, env: str) -> Bundle:
     from cortex_ops.render.kubernetes import render_kubernetes
+    from cortex_ops.render.kubernetes.policy import judge
     from cortex_ops.render.kubernetes.readme import with_readme
     from cortex_ops.render.monitoring import with_monitoring
 
@@ -172,7 +184,7 @@ def _manifests(w: Wiring, env: str) -> Bundle:
     versions, volumes = renderer.secrets()
     inputs = renderer.render_inputs(versions)
     bundle = with_monitoring(render_kubernetes(inputs), inputs)
-    wrong = judge_manifests(inputs, bundle)
+    wrong = [*judge(bundle.files), *differences_from_compose(inputs, bundle)]
     if wrong:
         raise OpsError(f"the manifests of {env} may not be applied: {wrong[0]}", details=wrong[1:])
     return with_readme(bundle, inputs, volumes)

@@ -137,7 +137,7 @@ def integration_tests(w: Wiring, env: str) -> Verdict:
         if placed is None:
             raise OpsError(f"release {step.seq} has no rendering in the store")
         hold_lease_with(machine, placed.lock)
-        machine.target.lease.acquire(w.run_id, w.settings.actor)
+        machine.target.lease.resume(w.run_id)
         with machine.target.lease.keep(), w.progress.step(f"integration tests against r{step.seq}"):
             deadline = float(w.stack.tests.deadline) if w.stack.tests else 120.0
             verdict = run_tests(machine.target, placed, deadline=deadline, clock=w.clock, progress=w.progress)

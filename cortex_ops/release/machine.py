@@ -148,6 +148,7 @@ class Releaser:
                 schema_head=wanted.schema_head,
                 schema_breaking=wanted.schema_breaking,
                 promoted_from=wanted.promoted_from,
+                tested_before_traffic=self.target.tests_before_traffic,
             )
         )
         try:
@@ -185,6 +186,7 @@ class Releaser:
             if before is not None:
                 target.step_aside(before, placed)
             target.apply(placed)
+            target.lease.check()
             target.offer(placed)
 
     def _migrate(self, placed: Placed, job: str) -> None:
@@ -212,6 +214,7 @@ class Releaser:
         intent = record.intent
         verdict = verdict or self.history.verdict(intent.seq)
         timings: dict[str, float] = {}
+        lost = self._lost_lease()
         with self._leased():
             if verdict is None or not verdict.passed:
                 cause = verdict.cause if verdict else "no verdict was recorded"
@@ -219,11 +222,21 @@ class Releaser:
                 self.target.lease.release()
                 return self.history.record(intent.seq)
             try:
+                if lost is not None:
+                    raise lost
                 self._promote(intent, timings)
             except BaseException as error:
                 self._undo(intent, error, timings)
                 raise
         return self.history.record(intent.seq)
+
+    def _lost_lease(self) -> OpsError | None:
+        """Why this run may not go on with what its earlier step began; None when it may."""
+        try:
+            self.target.lease.resume(self.run_id)
+        except OpsError as error:
+            return error
+        return None
 
     def _promote(self, intent: Intent, timings: dict[str, float]) -> None:
         placed = self.history.placed(intent.seq)
@@ -362,6 +375,8 @@ class Releaser:
         else:
             cause = "the run was told to end"
         try:
+            # Our lease may have been removed. Where another run took it, what we began is that run's to settle.
+            self.target.lease.acquire(self.run_id, self.actor)
             # An outcome that is written stands, and what it says must stay true: a signal may come right after it.
             if self.history.record(intent.seq).outcome is None:
                 self._roll_back(intent, cause, timings)

@@ -33,6 +33,7 @@ class Intent(Value):
     schema_head: int = 0  # the newest migration that this release carries
     schema_breaking: int = 0  # the newest *breaking* one; older releases than it cannot come back
     promoted_from: str = ""
+    tested_before_traffic: bool = True  # false where a rolling update gives it traffic before its tests have run
 
 
 class Outcome(Value):

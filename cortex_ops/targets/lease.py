@@ -110,11 +110,21 @@ class LeaseBase(ABC):
             "since": iso(self.clock.now()),
         }
 
+    def resume(self, owner: str) -> None:
+        current = self._read()
+        if current is None or current.owner != owner:
+            raise self._lost(current)
+        self._id = current.identity
+        self._beat()
+
     def check(self) -> None:
         current = self._read()
         if current is None or current.identity != self._id:
-            how = f"taken by run {current.owner}" if current else "removed by somebody"
-            raise OpsError(f"the lease of {self.what} was {how}; this run stops before it changes more")
+            raise self._lost(current)
+
+    def _lost(self, current: Held | None) -> OpsError:
+        how = f"taken by run {current.owner}" if current else "removed by somebody"
+        return OpsError(f"the lease of {self.what} was {how}; this run stops before it changes more")
 
     @contextlib.contextmanager
     def keep(self) -> Iterator[None]:

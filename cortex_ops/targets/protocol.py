@@ -56,6 +56,10 @@ class Lease(Protocol):
         for up to `wait` seconds, then `RefusedError` names it."""
         ...
 
+    def resume(self, owner: str) -> None:
+        """Take up what `owner` took in an earlier process. Raises when it was removed or is another's by now."""
+        ...
+
     def check(self) -> None:
         """Raise when it is no longer ours. Called before each mutation."""
         ...
@@ -77,6 +81,9 @@ class Lease(Protocol):
 
 class Target(Protocol):
     """One environment on one engine or cluster."""
+
+    tests_before_traffic: bool
+    """Whether a candidate is tested before users reach it (beside the old release), or after it took its place."""
 
     @property
     def lease(self) -> Lease:

@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.setup import debian, tools
 from deploy.setup.engine import cache_folder, ensure_engine, stop_bare
 from deploy.setup.images import ensure_images
+from deploy.setup.kinds import istio_kinds
 from deploy.setup.lock import PROJECT, alone
 from deploy.setup.packages import BENCH_PACKAGES, PROMTOOL_PACKAGES, TEST_PACKAGES
 from deploy.setup.shell import said, say, step
@@ -45,7 +46,7 @@ def set_aside_damaged(home: Path) -> None:
 
 
 def test_tools() -> None:
-    """What only the tests need: a browser, raw tools to compare with, the workflow linter."""
+    """What only the tests need: a browser, raw tools to compare with, the workflow linter, kinds of others."""
     if debian.is_bare_debian():
         debian.ensure(TEST_PACKAGES)
         with alone(cache_folder()):
@@ -55,6 +56,7 @@ def test_tools() -> None:
     if not target.is_file():
         with alone(cache_folder()), step("building actionlint from its Go module (once)"):
             tools.go_install(cache_folder(), ACTIONLINT, target)
+    istio_kinds(cache_folder())
 
 
 def bench_tools() -> None:

@@ -24,6 +24,7 @@ def test_a_release_is_live_tested_and_recorded_and_the_next_one_has_nothing_to_d
     assert step.ok and not step.noop and step.verdict is not None and step.verdict.passed
     assert tiny.get() == "one"
     assert tiny.target().live().release == f"r{step.record.seq}"
+    assert step.record.intent.tested_before_traffic is False, "a rolling update gives it traffic before its tests"
     again = tiny.release()
     assert again.ok and again.noop and again.record.seq == step.record.seq
 

@@ -14,7 +14,7 @@ from cortex_ops.backup import BackupResult, DrillResult
 from cortex_ops.backup import SourceResult as BackupPart
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, OpsError, OwnTestsFailed
-from cortex_ops.kernel.values import Bundle, ImageLock, Placement, TestCase, Verdict
+from cortex_ops.kernel.values import ImageLock, Placement, TestCase, Verdict
 from cortex_ops.release.records import Intent, Outcome, Record
 from cortex_ops.results import (
     BuildStep,
@@ -22,6 +22,7 @@ from cortex_ops.results import (
     HealthStep,
     ImageResult,
     ReleaseStep,
+    Rendering,
     RenderStep,
     RolloutStep,
     SourceResult,
@@ -117,10 +118,12 @@ class StandInSteps:
 
     def render(self, w: Wiring, env: str) -> RenderStep:
         script = self._step("render", env)
-        bundle = Bundle(target="compose", environment=env, files={"release/compose.yaml": "name: x\n"})
+        target = w.stack.environments[env].target
         diff = "_no difference from what is live_" if script.get("noop") else "```diff\n-a\n+b\n```"
-        findings = tuple(script.get("findings", {}).get("policy", ()))
-        return RenderStep(bundle=bundle, identity="sha256:1", diff=diff, findings=findings, seconds=0.2)
+        findings = {name: tuple(said) for name, said in script.get("findings", {}).items() if name != "preflight"}
+        kinds = [target] if target == "compose" else [target, "monitoring"]
+        renderings = {kind: Rendering(files={f"{kind}.yaml": "name: x\n"}, findings=findings) for kind in kinds}
+        return RenderStep(target=target, renderings=renderings, identity="sha256:1", diff=diff, seconds=0.2)
 
     def preflight(self, w: Wiring, env: str) -> list[str]:
         return list(self._step("preflight", env).get("findings", {}).get("preflight", ()))

@@ -57,6 +57,11 @@ class StandInLease:
         world.holder = self.owner = owner
         world.alive.add(owner)
 
+    def resume(self, owner: str) -> None:
+        self.target.call("lease.resume")
+        self.owner = owner
+        self.check()
+
     def check(self) -> None:
         self.target.call("lease.check")
         if self.target.world.holder != self.owner:
@@ -68,7 +73,8 @@ class StandInLease:
 
     def release(self) -> None:
         self.target.call("lease.release")
-        self.target.world.holder = ""
+        if self.target.world.holder == self.owner:
+            self.target.world.holder = ""
 
     def holder(self) -> Holder | None:
         return Holder(owner=self.target.world.holder) if self.target.world.holder else None
@@ -78,18 +84,22 @@ class StandInLease:
 
 
 class StandInTarget:
+    tests_before_traffic = True
+
     def __init__(self, world: World, *, die_at: int = 0, told_at: int = 0, fail: str = "") -> None:
         self.world = world
         self.calls: list[str] = []
         self.die_at = die_at
         self.told_at = told_at
         self.fail = fail
+        self.during: dict[str, Callable[[], None]] = {}  # what others do while a call runs
         self.lease = StandInLease(self)
 
     def call(self, name: str) -> None:
         self.calls.append(name)
         if self.die_at and len(self.calls) >= self.die_at:
             raise Killed(name)
+        self.during.pop(name, lambda: None)()
         if len(self.calls) == self.told_at:
             raise Told(name)
         if self.fail == name:

@@ -39,6 +39,7 @@ import { readFileSync } from 'node:fs'
 const text = readFileSync('/app/answer.txt', 'utf8').trim()
 const mode = readFileSync('/app/mode.txt', 'utf8').trim()
 if (mode === 'crash') { console.error('cannot find the flux capacitor'); process.exit(3) }
+if (mode === 'busy') setInterval(() => { const end = Date.now() + 20; while (Date.now() < end); }, 100)
 let ending = false
 const server = http.createServer((request, response) => {
   if (request.url === '/ready' && mode === 'never-ready') { response.writeHead(503); return response.end('not yet') }

@@ -38,6 +38,8 @@ _RELEASE = re.compile(r"^r(\d+)$")
 class ComposeTarget:
     """`work` is a folder of ours for the files that compose reads; `run_id` labels what we start."""
 
+    tests_before_traffic = True
+
     def __init__(
         self,
         engine: Engine,

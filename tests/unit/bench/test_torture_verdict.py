@@ -44,9 +44,9 @@ def test_what_is_kept_counts_states_and_steps_and_names_seed_machine_and_longest
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run(monkeypatch, tmp_path, [a_kill(), a_kill(number=5, settled=7.25), a_kill(settled=None), MISSED], ["caught"])
-    kept = json.loads((tmp_path / "torture.json").read_text())
+    kept = json.loads((tmp_path / "torture-backup.json").read_text())
     assert kept["seed"] == 5 and kept["machine"]["cores"]
-    assert kept["backup"]["states"] == {"SIGKILL: unfinished": 3}
-    assert kept["backup"]["where"] == {"in starting release r… beside what runs": 3}
-    assert (kept["backup"]["kills"], kept["backup"]["missed"], kept["backup"]["settled"]) == (3, 1, 2)
-    assert kept["backup"]["longest_settle_seconds"] == 7.25
+    assert kept["states"] == {"SIGKILL: unfinished": 3}
+    assert kept["where"] == {"in starting release r… beside what runs": 3}
+    assert (kept["kills"], kept["missed"], kept["settled"]) == (3, 1, 2)
+    assert kept["longest_settle_seconds"] == 7.25

@@ -73,6 +73,9 @@ class Bench:
             self.history.put_verdict(begun.record.seq, verdict)
             releaser.conclude(None)
 
+    def remove_the_lease(self) -> None:
+        self.world.holder = ""
+
     def serving(self) -> str:
         """The content that takes the traffic."""
         if not self.world.live.release:
@@ -173,6 +176,53 @@ def test_two_releases_at_once_the_second_is_refused_with_the_holders_name(bench:
     bench.process().roll_out(wanted("one"))
     with pytest.raises(RefusedError, match="run1"):
         bench.process().roll_out(wanted("two"))
+
+
+@pytest.mark.parametrize("moment", ["apply", "tests"])
+def test_a_lease_that_somebody_removes_ends_the_run_which_undoes_what_it_began(bench: Bench, moment: str) -> None:
+    bench.release("one")
+    releaser = bench.process()
+    if moment == "apply":
+        bench.target.during["apply"] = bench.remove_the_lease
+        with pytest.raises(OpsError, match="the lease was taken by nobody"):
+            releaser.roll_out(wanted("two"))
+    else:
+        bench.history.put_verdict(releaser.roll_out(wanted("two")).record.seq, PASSED)
+        bench.remove_the_lease()
+        with pytest.raises(OpsError, match="the lease was taken by nobody"):
+            releaser.conclude(None)
+    assert bench.serving() == "one" and sorted(bench.world.running) == [1] and bench.world.holder == ""
+    assert not bench.history.unfinished()
+
+
+def test_what_a_run_began_is_left_to_the_run_that_took_its_lease(bench: Bench) -> None:
+    bench.release("one")
+    slow = bench.process()
+    bench.history.put_verdict(slow.roll_out(wanted("two")).record.seq, PASSED)
+    bench.world.alive.discard(slow.run_id)  # as it seems from another host that has not heard of it
+    quick = bench.process()
+    bench.history.put_verdict(quick.roll_out(wanted("three")).record.seq, PASSED)
+    with pytest.raises(OpsError, match="has no release of local in progress"):
+        slow.conclude(None)
+    assert sorted(bench.world.running) == [1, 3] and bench.world.holder == quick.run_id
+    quick.conclude(None)
+    assert bench.serving() == "three"
+
+
+def test_a_run_whose_lease_was_taken_while_it_applied_undoes_nothing(bench: Bench) -> None:
+    bench.release("one")
+    slow = bench.process()
+    target = bench.target
+
+    def take() -> None:
+        bench.world.alive.discard(slow.run_id)
+        bench.process().target.lease.acquire("run3", "someone else")
+
+    target.during["apply"] = take
+    with pytest.raises(OpsError, match="the lease was taken by run3"):
+        slow.roll_out(wanted("two"))
+    assert sorted(bench.world.running) == [1, 2] and bench.world.holder == "run3"
+    assert [one.seq for one in bench.history.unfinished()] == [2], "that run settles it"
 
 
 def test_a_rollback_switches_back_while_the_old_release_still_runs(bench: Bench) -> None:

@@ -23,6 +23,7 @@ MANAGER = "cortex-ops"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 PATIENCE = 60.0  # an API server that is upgraded is away for less
 TIMEOUT = 30.0
+WORDS = 5.0  # for an explanation; a failure is said soon, with or without it
 _AWAY = (429, 500, 502, 503, 504)
 
 
@@ -290,13 +291,32 @@ class Cluster:
         return f"{folder}/{metadata['name']}"
 
     # -- logs ------------------------------------------------------------------------------------------------
-    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False, tail: int = 0) -> str:
+    def last_words(self, namespace: str, pod: str, container: str, *, previous: bool, tail: int) -> str:
+        """The end of a container's output, for an explanation: asked once, and empty where its node does not answer
+        within some seconds."""
+        try:
+            return self.log(namespace, pod, container, previous=previous, tail=tail, timeout=WORDS, repeat=False)
+        except OpsError:
+            return ""
+
+    def log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        tail: int = 0,
+        timeout: float = TIMEOUT,
+        repeat: bool = True,
+    ) -> str:
         """A container's output; empty when there is none (not started yet, or removed)."""
         query = {"container": container, "previous": str(previous).lower()}
         if tail:
             query["tailLines"] = str(tail)
         try:
-            response = self.raw("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", query=query)
+            path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+            response = self.raw("GET", path, query=query, timeout=timeout, repeat=repeat)
         except ClusterError:
             return ""
         return str(response.data.decode(errors="replace"))

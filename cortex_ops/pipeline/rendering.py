@@ -100,6 +100,7 @@ def render(w: Wiring, env: str) -> RenderStep:
 def _judged(inputs: RenderInputs, bundle: Bundle) -> dict[str, Rendering]:
     if inputs.environment.target == "kubernetes":
         from cortex_ops.render.kubernetes.policy import judge as judge_manifests
+        from cortex_ops.render.kubernetes.policy import judge_each
         from cortex_ops.render.monitoring import monitoring_files
 
         watching = monitoring_files(inputs)
@@ -108,7 +109,7 @@ def _judged(inputs: RenderInputs, bundle: Bundle) -> dict[str, Rendering]:
             "kubernetes": Rendering(
                 files=bundle.files, findings={"policy": tuple(policy), "equivalence": tuple(unequal)}
             ),
-            "monitoring": Rendering(files=watching, findings={"policy": tuple(judge_manifests(watching))}),
+            "monitoring": Rendering(files=watching, findings={"policy": tuple(judge_each(watching))}),
         }
     from cortex_ops.render.compose.policy import judge
 

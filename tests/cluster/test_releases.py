@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import dagster
 import pytest
 
 from cortex_ops import pipeline
@@ -135,6 +136,32 @@ def test_what_was_edited_by_hand_is_found_and_put_right(tiny: ClusterTiny, edit:
     after = tiny.wire().history("local").placed(step.record.seq)
     assert after is not None and tiny.target().drift(after, step.record.seq) == []
     assert until("an answer", tiny.get) == "edited"
+
+
+def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(tiny: ClusterTiny) -> None:
+    assert tiny.job("health").returncode == 0
+    kubectl("-n", tiny.namespace, "set", "env", "deployment/api", "DEBUG=yes", "LEVEL=all")
+    until("the edited one", lambda: not waits_for_pods(tiny))
+    done = tiny.job("health")
+    assert done.returncode != 0 and "Deployment api" in "\n".join(done.stderr.splitlines()[-5:])
+    assert tiny.release().ok
+    assert tiny.job("health").returncode == 0
+    with dagster.DagsterInstance.from_config(str(tiny.root / ".dagster")) as instance:
+        kept = instance.fetch_observations(dagster.AssetKey("drift"), limit=3).records
+    seen = [one.asset_observation for one in reversed(kept)]
+    assert [one.metadata["differences"].value for one in seen if one] == [0, 2, 0]
+    assert "env[DEBUG]" in str(seen[1] and seen[1].metadata["what differs"].value)
+
+
+def waits_for_pods(tiny: ClusterTiny) -> bool:
+    (found,) = tiny.objects("deployments")
+    status = found["status"]
+    return bool(
+        status["observedGeneration"] < found["metadata"]["generation"]
+        or status.get("updatedReplicas") != status.get("availableReplicas")
+        or status.get("unavailableReplicas")
+        or status.get("updatedReplicas") != status.get("replicas")
+    )
 
 
 def test_where_the_policy_is_to_refuse_a_hand_edit_is_named_and_left(tiny: ClusterTiny) -> None:

@@ -26,25 +26,29 @@ PYTHON = sys.executable
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its folders, the least number of tests that must have been executed there, and whether it takes a
-    cluster."""
+    """One part: its folders, the least number of tests that must have been executed there, whether it takes a
+    cluster. Its files are given to so many `workers`; those that are not to be beside others run `alone`, afterwards.
+    """
 
     name: str
     paths: tuple[str, ...]
     minimum: int
     cluster: bool = False
+    workers: int = 1
+    alone: tuple[str, ...] = ()
 
 
+# They stop daemons, or give the whole cluster kinds that renderings depend on.
+ALONE = ("tests/cluster/test_daemons.py", "tests/cluster/test_istio.py")
 PARTS = (
     Part("unit", ("tests/unit",), 1385),
     Part("integration", ("tests/integration",), 381),
     Part("faults", ("tests/faults",), 33),
     Part("pages", ("tests/pages",), 8),
     Part("conformance", ("tests/conformance",), 196, cluster=True),
-    Part("cluster", ("tests/cluster",), 70, cluster=True),
+    # Each file has namespaces of its own, and waits more than it works.
+    Part("cluster", ("tests/cluster",), 70, cluster=True, workers=3, alone=ALONE),
 )
-
-
 # What only a cluster of set-up's own making can show.
 OWN_CLUSTER = {
     "tests/cluster/test_daemons.py": "an API server and a kubelet that are stopped",
@@ -57,6 +61,9 @@ class Count:
     passed: int
     failed: int
     skipped: tuple[str, ...]
+
+    def plus(self, other: Count) -> Count:
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
 
 
 def count(xml: Path) -> Count:
@@ -74,23 +81,23 @@ def count(xml: Path) -> Count:
 
 
 def run_part(part: Part, results: Path) -> tuple[bool, str]:
-    xml = results / f"{part.name}.xml"
-    xml.unlink(missing_ok=True)
     began = time.monotonic()
     print(f"\n── {part.name} ──", flush=True)
-    elsewhere = [f"--ignore={path}" for path in OWN_CLUSTER if part.cluster and os.environ.get(GIVEN)]
-    code = subprocess.run(
-        [PYTHON, "-m", "pytest", *part.paths, *elsewhere, f"--junitxml={xml}", "--durations=8", "--durations-min=5"],
-        cwd=ROOT,
-        check=False,
-    ).returncode
+    elsewhere = set(OWN_CLUSTER) if part.cluster and os.environ.get(GIVEN) else set()
+    beside = ["-n", str(part.workers), "--dist=loadfile"] if part.workers > 1 else []
+    ignored = [f"--ignore={path}" for path in sorted({*elsewhere, *part.alone})]
+    codes, found = [], Count(0, 0, ())
+    for number, argv in enumerate([[*part.paths, *beside, *ignored], sorted(set(part.alone) - elsewhere)]):
+        if not argv:
+            continue
+        xml = results / f"{part.name}{number or ''}.xml"
+        xml.unlink(missing_ok=True)
+        command = [PYTHON, "-m", "pytest", *argv, f"--junitxml={xml}", "--durations=8", "--durations-min=5"]
+        codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
+        if xml.is_file():
+            found = found.plus(count(xml))
     seconds = time.monotonic() - began
-    if not xml.is_file():
-        return False, f"{part.name:<12} {seconds:7.1f} s  pytest ended with {code} and no results"
-    found = count(xml)
-    problems = []
-    if code not in (0,):
-        problems.append(f"pytest ended with {code}")
+    problems = [f"pytest ended with {code}" for code in codes if code]
     if found.skipped:
         problems.append(f"{len(found.skipped)} skipped: {found.skipped[0]}")
     if found.passed < part.minimum and not (part.cluster and os.environ.get(GIVEN)):

@@ -8,7 +8,7 @@ What watches the system may do more; what exactly is declared here, each with it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cortex_ops.render.kubernetes.strict import findings
@@ -39,23 +39,36 @@ DECLARED: dict[tuple[str, str], dict[str, str]] = {
 
 
 def judge(files: dict[str, str]) -> list[str]:
-    """Sentences that name file, object and what is wrong; empty: they may be applied."""
-    out: list[str] = []
-    documents: list[Object] = []
-    for name, text in files.items():
-        if not name.endswith(".yaml"):
-            continue
-        for document in read_all_yaml(text):
-            documents.append(document)
-            where = f"{name}: {document.get('kind')} {(document.get('metadata') or {}).get('name')}"
-            declared = DECLARED.get((name.rpartition("/")[0], str(document.get("kind"))), {})
-            # What is no object of its kind cannot be judged further.
-            wrong = findings(document) or [one for one in _of_object(document) if one not in declared]
-            out += [f"{where}: {one}" for one in wrong]
+    """Of a whole environment. Sentences that name file, object and what is wrong; empty: they may be applied."""
     closed = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    if not any(one["kind"] == "NetworkPolicy" and one["spec"] == closed for one in documents if "spec" in one):
+    documents = list(_documents(files))
+    out = _each(documents)
+    if not any(one.get("kind") == "NetworkPolicy" and one.get("spec") == closed for _, one in documents):
         out.append("no NetworkPolicy closes what no other opens")
     return out
+
+
+def judge_each(files: dict[str, str]) -> list[str]:
+    """Of some of its files: each document for itself."""
+    return _each(_documents(files))
+
+
+def _each(documents: Iterable[tuple[str, Object]]) -> list[str]:
+    out: list[str] = []
+    for name, document in documents:
+        where = f"{name}: {document.get('kind')} {(document.get('metadata') or {}).get('name')}"
+        declared = DECLARED.get((name.rpartition("/")[0], str(document.get("kind"))), {})
+        # What is no object of its kind cannot be judged further.
+        wrong = findings(document) or [one for one in _of_object(document) if one not in declared]
+        out += [f"{where}: {one}" for one in wrong]
+    return out
+
+
+def _documents(files: dict[str, str]) -> Iterator[tuple[str, Object]]:
+    for name, text in files.items():
+        if name.endswith(".yaml"):
+            for document in read_all_yaml(text):
+                yield name, document
 
 
 def _of_object(document: Object) -> Iterator[str]:

@@ -154,14 +154,15 @@ class Rollout:
             names |= {o["name"] for pod in pods for o in pod["metadata"].get("ownerReferences") or []}
             events = self.cluster.items(f"/api/v1/namespaces/{self.namespace}/events")
             events = [one for one in events if (one.get("involvedObject") or {}).get("name") in names]
-            logs = {one.label(): self._log(one.pod, one.container, one.previous) for one in log_sources(pods)[:4]}
-            details = explain(events, logs)
+            sources = log_sources(pods)[:4]
+            logs = at_once([functools.partial(self._log, one.pod, one.container, one.previous) for one in sources])
+            details = explain(events, {one.label(): lines for one, lines in zip(sources, logs, strict=True)})
         except OpsError:
             details = []
         return kind(redact(cause), details=details)
 
     def _log(self, pod: str, container: str, previous: bool) -> list[str]:
-        return shown(self.cluster.log(self.namespace, pod, container, previous=previous, tail=TAIL))
+        return shown(self.cluster.last_words(self.namespace, pod, container, previous=previous, tail=TAIL))
 
 
 def shown(log: str) -> list[str]:

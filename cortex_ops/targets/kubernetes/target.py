@@ -25,7 +25,7 @@ from cortex_ops.render.kubernetes.common import NAME as NAME_LABEL
 from cortex_ops.render.yaml_output import read_all_yaml, read_yaml
 from cortex_ops.targets.kubernetes.compare import drift
 from cortex_ops.targets.kubernetes.diff import diff
-from cortex_ops.targets.kubernetes.events import log_sources
+from cortex_ops.targets.kubernetes.events import LogSource, log_sources
 from cortex_ops.targets.kubernetes.jobs import JobRun
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.lease import KubernetesLease
@@ -42,6 +42,7 @@ from cortex_ops.targets.protocol import JobResult, Live, Pruned
 
 RELEASE_LABEL = "cortex-ops.org/release"
 RUN_LABEL = "cortex-ops.org/run"
+_AUTOSCALER = ("autoscaling/v2", "HorizontalPodAutoscaler")
 # Kinds that are looked for even when nothing of them is rendered: what an earlier release had.
 _LOOKED_FOR = (
     ("v1", "ServiceAccount"),
@@ -50,7 +51,7 @@ _LOOKED_FOR = (
     ("apps/v1", "Deployment"),
     ("apps/v1", "StatefulSet"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    _AUTOSCALER,
     ("policy/v1", "PodDisruptionBudget"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
 )
@@ -115,7 +116,7 @@ class KubernetesTarget:
             self.lock_findings(placed.lock)
             or basics(self.cluster, self.namespace, documents)
             or names_taken(self.cluster, documents, self.stack)
-            or findings(self.cluster, self.namespace, documents, self.force)
+            or findings(self.cluster, self.namespace, self._left_to_scalers(documents), self.force)
         )
 
     def lock_findings(self, lock: ImageLock) -> list[str]:
@@ -239,11 +240,18 @@ class KubernetesTarget:
             out.append(document)
         return out
 
+    def _left_to_scalers(self, documents: Sequence[Document]) -> list[Document]:
+        """Without the number of replicas where an autoscaler of the release before still sets it: it does until it is
+        pruned, and then the number is ours."""
+        scaled = {_scales(one) for one in self._listed(*_AUTOSCALER)}
+        return [_unscaled(one) if Ref.of(one).label() in scaled else one for one in documents]
+
     def apply(self, placed: Placed) -> None:
         """Services, callees before their callers; then everything of this release is there."""
         documents = self._documents(placed)
         self._begin(documents, f"r{placed.placement.seq}")
-        self._rollout().run([one for one in documents if _is_service(one)], calls_of(documents))
+        services = [one for one in documents if _is_service(one)]
+        self._rollout().run(self._left_to_scalers(services), calls_of(documents))
         self._applied(placed, documents)
 
     def _applied(self, placed: Placed, documents: Sequence[Document]) -> None:
@@ -267,7 +275,7 @@ class KubernetesTarget:
             return  # nothing of `tried` was applied
         documents = self._documents(before)
         self._begin(documents, wanted)
-        self._rollout().run(self._widened(documents), calls_of(documents))
+        self._rollout().run(self._widened(self._left_to_scalers(documents)), calls_of(documents))
         self._applied(before, documents)
         self._exact(documents)
         self._prune(documents)
@@ -332,7 +340,11 @@ class KubernetesTarget:
         """Remove what the inventory has and `documents` have not; then the inventory is what is left."""
         state = self._state.read()
         found = self._present_objects(documents)
-        removed, problems = self._remove(prune_plan(_adopted(state.inventory, found), documents, found))
+        plan = prune_plan(_adopted(state.inventory, found), documents, found)
+        removed, problems = self._remove(plan)
+        unruled = {_scales(one) for one in found if one["kind"] == _AUTOSCALER[1] and Ref.of(one).label() in removed}
+        for one in (one for one in documents if Ref.of(one).label() in unruled):
+            apply(self.cluster, one, force=True)  # its number of replicas was the autoscaler's, which was ours
         wanted = {Ref.of(one).key() for one in documents}
         left = {Ref.of(one).key(): Ref.of(one) for one in found if Ref.of(one).key() in wanted}
         kept = [one for one in state.inventory if any(one.label() in text for text in problems)]
@@ -389,12 +401,22 @@ class KubernetesTarget:
         pods = self._pods()
         sets = self.cluster.items(f"/apis/apps/v1/namespaces/{self.namespace}/replicasets", self.selector)
         current = [pod for one in self._listed("apps/v1", "Deployment") for pod in newest(one, pods, sets)]
-        out = {}
-        for pod in sorted(current, key=_ready):
-            for one in log_sources([pod]):
-                text = self.cluster.log(self.namespace, one.pod, one.container, previous=one.previous, tail=lines)
-                out[one.label()] = shown(text)
-        return out
+        sources = [one for pod in sorted(current, key=_ready) for one in log_sources([pod])]
+        said = at_once([functools.partial(self._last_words, one, lines) for one in sources])
+        return {one.label(): shown(text) for one, text in zip(sources, said, strict=True)}
+
+    def _last_words(self, one: LogSource, lines: int) -> str:
+        return self.cluster.last_words(self.namespace, one.pod, one.container, previous=one.previous, tail=lines)
+
+
+def _scales(autoscaler: Document) -> str:
+    """The label of what it scales."""
+    to = autoscaler["spec"]["scaleTargetRef"]
+    return f"{to['kind']} {to['name']}"
+
+
+def _unscaled(workload: Document) -> Document:
+    return {**workload, "spec": {key: value for key, value in workload["spec"].items() if key != "replicas"}}
 
 
 def as_label(text: str) -> str:

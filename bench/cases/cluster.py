@@ -48,6 +48,9 @@ class System:
 
     @functools.cached_property
     def project(self) -> ClusterTiny:
+        return self._made()
+
+    def _made(self) -> ClusterTiny:
         folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="cortex-bench-"))
         tiny = self.stack.enter_context(cluster_project(Path(folder), self.address))
         tiny.stack({"services": {"api": {"replicas": 2}}})
@@ -58,20 +61,7 @@ class System:
     @functools.cached_property
     def contents(self) -> list[tuple[Placed, Path]]:
         """Of both: the release, and a folder of its files for kubectl."""
-        found = []
-        for number, text in enumerate(("one", "two")):
-            self.project.answer(text)
-            lock = pipeline.build(self.project.wire(), ENV).lock
-            inputs = pipeline.Inputs(lock=lock, stack_hash="", migrations=Migrations())
-            renderer = pipeline.Renderer(self.project.wire(), ENV, inputs)
-            placed = renderer.place(Placement(seq=number + 1, slot="a"), renderer.secrets()[0])
-            folder = self.project.root / f"raw-{number}"
-            folder.mkdir()
-            for name, body in placed.bundle.files.items():
-                if "/" not in name and name.endswith(".yaml"):
-                    (folder / name).write_text(body)
-            found.append((placed, folder))
-        return found
+        return contents(self.project)
 
     def next(self) -> tuple[Placed, Path]:
         self.turn += 1
@@ -85,9 +75,8 @@ class System:
 
     def raw(self) -> None:
         _, folder = self.next()
-        manager = ("--server-side", "--field-manager=cortex-ops", "--force-conflicts")
-        kubectl("apply", *manager, "-f", str(folder))
-        kubectl("-n", self.project.namespace, "rollout", "status", "--timeout=120s", "deployment/api")
+        apply(folder)
+        rolled_out(self.project.namespace)
 
     def warm(self) -> None:
         """Both contents are on the node."""
@@ -107,6 +96,65 @@ class System:
     def released(self) -> None:
         self.project.answer("unchanged")
         self.job()
+
+    # -- a whole release, in two namespaces: what one side does is no drift for the other --------------------------
+    @functools.cached_property
+    def other(self) -> ClusterTiny:
+        return self._made()
+
+    @functools.cached_property
+    def others(self) -> list[tuple[Placed, Path]]:
+        return contents(self.other)
+
+    def another(self) -> None:
+        """Both sides get the content that they do not run; all images are built and pushed."""
+        self.turn += 1
+        self.project.answer(TEXTS[self.turn % 2])
+
+    def raw_job(self) -> None:
+        _, folder = self.others[self.turn % 2]
+        space = self.other.namespace
+        apply(folder)
+        rolled_out(space)
+        kubectl("-n", space, "delete", "--ignore-not-found", "job", "integration-tests")
+        apply(folder / "jobs" / "integration-tests.yaml")
+        kubectl("-n", space, "wait", "--for=condition=complete", "--timeout=120s", "job/integration-tests")
+        self.empty_job()
+
+    def both_released(self) -> None:
+        for _ in range(2):
+            self.another()
+            self.job()
+            self.raw_job()
+
+
+TEXTS = ("one", "two")
+
+
+def contents(tiny: ClusterTiny) -> list[tuple[Placed, Path]]:
+    """Of both texts: the release, and a folder of its files for kubectl, as `raw` in its project."""
+    found = []
+    for number, text in enumerate(TEXTS):
+        tiny.answer(text)
+        lock = pipeline.build(tiny.wire(), ENV).lock
+        inputs = pipeline.Inputs(lock=lock, stack_hash="", migrations=Migrations())
+        renderer = pipeline.Renderer(tiny.wire(), ENV, inputs)
+        placed = renderer.place(Placement(seq=number + 1, slot="a"), renderer.secrets()[0])
+        folder = tiny.root / f"raw-{number}"
+        (folder / "jobs").mkdir(parents=True)
+        for name, body in placed.bundle.files.items():
+            if name.endswith(".yaml"):
+                (folder / name).write_text(body)
+        found.append((placed, folder))
+    return found
+
+
+def apply(path: Path) -> None:
+    kubectl("apply", "--server-side", "--field-manager=cortex-ops", "--force-conflicts", "-f", str(path))
+
+
+def rolled_out(space: str) -> None:
+    kubectl("-n", space, "rollout", "status", "--timeout=120s", "deployment/api")
 
 
 SYSTEM = System()
@@ -225,6 +273,17 @@ def cases() -> list[Case | Trial]:
             SYSTEM.raw,
             "kubectl apply --server-side -f DIR; kubectl rollout status deployment/api",
             prepare=SYSTEM.warm,
+        ),
+        Case(
+            "release to a cluster, whole job",
+            "extra",
+            1.0,
+            SYSTEM.job,
+            SYSTEM.raw_job,
+            "kubectl apply --server-side -f DIR; kubectl rollout status; kubectl apply the tests' job; kubectl wait; "
+            "dagster job execute of one empty asset",
+            before=SYSTEM.another,
+            prepare=SYSTEM.both_released,
         ),
         Case(
             "release to a cluster, nothing changed",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.setup.cluster.node import HOME, Node
+from tests.support.traces import traces
 
 GIVEN = "CORTEX_TEST_KUBECONFIG"
 
@@ -107,9 +108,9 @@ def run_part(part: Part, results: Path) -> tuple[bool, str]:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[None]:
-    """The cluster of set-up's making; removed afterwards unless it was there before."""
-    there = Node(HOME, HOME).alive()
+def cluster(left: list[str] | None = None) -> Iterator[None]:
+    """The cluster of set-up's making; removed afterwards unless it was there before. `left` gets what that leaves."""
+    there, before = Node(HOME, HOME).alive(), traces()
     command = [PYTHON, "-m", "deploy.setup"]
     if subprocess.run([*command, "cluster"], cwd=ROOT, check=False).returncode:
         print("the parts that take a cluster fail without one", flush=True)
@@ -118,6 +119,8 @@ def cluster() -> Iterator[None]:
     finally:
         if not there:
             subprocess.run([*command, "cluster-down"], cwd=ROOT, check=False)
+            if left is not None:
+                left += sorted(traces() - before)
 
 
 def main(names: list[str]) -> int:
@@ -130,12 +133,13 @@ def main(names: list[str]) -> int:
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     began = time.monotonic()
     lines, good = [], True
+    left: list[str] = []
     with contextlib.ExitStack() as standing:
         for part in PARTS:
             if names and part.name not in names:
                 continue
             if part.cluster and not os.environ.get(GIVEN):
-                standing.enter_context(cluster())
+                standing.enter_context(cluster(left))
             elif part.cluster:
                 left_out = ", ".join(["flows from pods to their node", *OWN_CLUSTER.values()])
                 print(f"{GIVEN}: not tested there: {left_out}", flush=True)
@@ -143,6 +147,9 @@ def main(names: list[str]) -> int:
             good = good and ok
             lines.append(line)
     print("\n" + "\n".join(lines))
+    if left:
+        good = False
+        print("✗ the removed cluster left: " + "\n  ".join(left))
     print(f"{'all':<12} {time.monotonic() - began:7.1f} s")
     return 0 if good else 1
 

@@ -24,8 +24,8 @@ BENCH_PACKAGES = {
 # Taken from the next Debian release into a private folder, never installed: bookworm's are too old.
 NEWER_PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd", "docker-registry", "nats-server")
 
-# For its promtool, which judges rendered configuration and shows each alert firing; its server is never installed.
-PROMTOOL_PACKAGES = ("prometheus",)
+# Judges rendered configuration and shows each alert firing.
+PROMTOOL_PACKAGES = ("promtool",)
 
 # A node of Kubernetes for tests.
 CNI_PACKAGES = {

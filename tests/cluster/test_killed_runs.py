@@ -25,15 +25,19 @@ def test_killed_when(tiny: ClusterTiny, boundary: str) -> None:
     assert killed_when(tiny, boundary) == []
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+# Everywhere on an engine, by the same code (tests/faults); here where a cluster is another thing.
+TOLD = ("secrets are delivered", "the candidate starts", "the tests run", "the traffic is switched")
+
+
+@pytest.mark.parametrize("boundary", TOLD)
 def test_told_to_end_when(tiny: ClusterTiny, boundary: str) -> None:
     assert told_to_end_when(tiny, boundary) == []
 
 
-def test_killed_and_told_to_end_at_two_random_moments_each(tiny: ClusterTiny) -> None:
+def test_killed_and_told_to_end_at_a_random_moment_each(tiny: ClusterTiny) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    kills = torture(4, seed, duration(tiny), functools.partial(kill_once, tiny, asked=False), print)
+    kills = torture(2, seed, duration(tiny), functools.partial(kill_once, tiny, asked=False), print)
     assert [problem for kill in kills for problem in kill.problems] == []
 
 

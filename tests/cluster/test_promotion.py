@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cortex_ops.kernel.errors import RefusedError
-from tests.support.cluster import ClusterTiny, cluster_project, kubectl, remove_namespace
+from tests.support.cluster import ClusterTiny, cluster_project, kubectl
 from tests.support.tiny import commit
 
 PRODUCTION = {"target": "kubernetes", "protected": True, "from": "local", "start_deadline": 60}
@@ -18,10 +18,7 @@ PRODUCTION = {"target": "kubernetes", "protected": True, "from": "local", "start
 def tiny(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[ClusterTiny]:
     with cluster_project(tmp_path_factory.mktemp("promotion"), address) as project:
         project.stack({"environments": {"production": PRODUCTION}})
-        try:
-            yield project
-        finally:
-            remove_namespace(f"{project.name}-production")
+        yield project
 
 
 def test_nothing_goes_to_production_before_another_environment_has_passed(tiny: ClusterTiny) -> None:

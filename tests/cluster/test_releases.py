@@ -138,7 +138,10 @@ def test_what_was_edited_by_hand_is_found_and_put_right(tiny: ClusterTiny, edit:
     assert until("an answer", tiny.get) == "edited"
 
 
-def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(tiny: ClusterTiny) -> None:
+def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(
+    tiny: ClusterTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tiny.root / ".dagster"))
     assert tiny.job("health").returncode == 0
     kubectl("-n", tiny.namespace, "set", "env", "deployment/api", "DEBUG=yes", "LEVEL=all")
     until("the edited one", lambda: not waits_for_pods(tiny))
@@ -146,7 +149,7 @@ def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(tiny: Clu
     assert done.returncode != 0 and "Deployment api" in "\n".join(done.stderr.splitlines()[-5:])
     assert tiny.release().ok
     assert tiny.job("health").returncode == 0
-    with dagster.DagsterInstance.from_config(str(tiny.root / ".dagster")) as instance:
+    with dagster.DagsterInstance.get() as instance:
         kept = instance.fetch_observations(dagster.AssetKey("drift"), limit=3).records
     seen = [one.asset_observation for one in reversed(kept)]
     assert [one.metadata["differences"].value for one in seen if one] == [0, 2, 0]

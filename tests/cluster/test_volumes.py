@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.setup.cluster.addons import SNAPSHOT_CLASS, STORAGE_CLASS
+from deploy.setup.cluster.node import HOME
 from tests.support import scripted
 from tests.support.cluster import Object, kubectl, namespace, until
 
@@ -86,7 +86,7 @@ def test_what_is_deleted_leaves_no_volume_on_the_node(image: str) -> None:
     says(image, "short-lived", "writes-once", "x")
     name = kubectl("-n", SPACE, "get", "pvc", "short-lived", "-o", "jsonpath={.spec.volumeName}")
     handle = kubectl("get", "pv", name, "-o", "jsonpath={.spec.csi.volumeHandle}")
-    (folder,) = Path("/var/lib/cortex-ops/cluster").rglob(handle)
+    (folder,) = (HOME / "volumes").rglob(handle)
     kubectl("-n", SPACE, "delete", "pvc", "short-lived")
     until("the end of the volume", lambda: not kubectl("get", "pv", name, "--ignore-not-found"))
     assert not folder.exists()

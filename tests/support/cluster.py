@@ -98,6 +98,14 @@ def remove_namespace(name: str, wait: float = 60) -> None:
     )
 
 
+def remove_at_once(name: str) -> None:
+    """A namespace looks for its pods' end again only after half of their grace: they go first, without any."""
+    makers = "deployments,statefulsets,jobs,replicasets"
+    kubectl("-n", name, "delete", makers, "--all", "--cascade=orphan", check=False)
+    kubectl("-n", name, "delete", "pods", "--all", "--force", "--grace-period=0", check=False)
+    remove_namespace(name)
+
+
 @contextmanager
 def namespace(name: str) -> Iterator[str]:
     try:
@@ -148,11 +156,8 @@ class ClusterTiny(Tiny):
         return target
 
     def remove(self) -> None:
-        # A namespace looks for its pods' end again only after half of their grace: they go first, at once.
-        makers = "deployments,statefulsets,jobs,replicasets"
-        kubectl("-n", self.namespace, "delete", makers, "--all", "--cascade=orphan", check=False)
-        kubectl("-n", self.namespace, "delete", "pods", "--all", "--force", "--grace-period=0", check=False)
-        remove_namespace(self.namespace)
+        for env in self.stack()["environments"]:
+            remove_at_once(f"{self.name}-{env}")
         self.remove_images()
 
 

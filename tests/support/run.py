@@ -39,16 +39,19 @@ class Part:
     alone: tuple[str, ...] = ()
 
 
-# They stop daemons, or give the whole cluster kinds that renderings depend on.
-ALONE = ("tests/cluster/test_daemons.py", "tests/cluster/test_istio.py")
+# They stop daemons, give the cluster kinds that renderings depend on, need its processors, or count its requests.
+ALONE = tuple(
+    f"tests/cluster/test_{name}.py"
+    for name in ("daemons", "istio", "network_policies", "no_request_fails", "sample", "scaling")
+)
 PARTS = (
     Part("unit", ("tests/unit",), 1385),
-    Part("integration", ("tests/integration",), 381),
-    Part("faults", ("tests/faults",), 33),
+    Part("integration", ("tests/integration",), 381, workers=2),
+    Part("faults", ("tests/faults",), 33, workers=2, alone=("tests/faults/test_engine_stopped.py",)),
     Part("pages", ("tests/pages",), 8),
     Part("conformance", ("tests/conformance",), 196, cluster=True),
     # Each file has namespaces of its own, and waits more than it works.
-    Part("cluster", ("tests/cluster",), 70, cluster=True, workers=3, alone=ALONE),
+    Part("cluster", ("tests/cluster",), 70, cluster=True, workers=2, alone=ALONE),
 )
 # What only a cluster of set-up's own making can show.
 OWN_CLUSTER = {

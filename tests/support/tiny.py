@@ -66,7 +66,12 @@ fetch('http://127.0.0.1:' + process.env.PORT + '/ready').then(a => process.exit(
 TESTS = """\
 import { readFileSync } from 'node:fs'
 const want = readFileSync('/app/expected.txt', 'utf8').trim()
-const have = await (await fetch(process.env.API_URL + '/')).text()
+// A new pod's traffic may be held up until every node knows which pod it is.
+const ask = async tries => {
+  try { return await (await fetch(process.env.API_URL + '/', { signal: AbortSignal.timeout(3000) })).text() }
+  catch (error) { if (tries === 1) throw error; return ask(tries - 1) }
+}
+const have = await ask(5)
 const good = want === 'anything' || want === have
 console.log('asked', process.env.API_URL)
 const failure = good ? '' : `<failure message="expected ${want}, got ${have}"/>`

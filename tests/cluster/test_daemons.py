@@ -67,7 +67,8 @@ def test_where_no_pod_can_start_the_release_ends_at_its_deadline_and_the_old_one
     node.kubelet().stop()
     try:
         began = time.monotonic()
-        with pytest.raises(OpsError, match=r"^Deployment api: .* not ready within 12 s") as caught:
+        said = r"^Deployment api: .* node cortex-node has not begun with pod \S+; not ready within 12 s"
+        with pytest.raises(OpsError, match=said) as caught:
             tiny.deploy(w)
         assert time.monotonic() - began < 30, "nodes that do not answer are not waited for to say more"
         assert caught.value.exit_code == 4

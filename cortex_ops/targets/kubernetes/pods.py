@@ -229,6 +229,11 @@ def _waits(pod: Document) -> str:
     status = pod.get("status") or {}
     if status.get("reason"):
         return f"pod {name} has ended: {status['reason']}: {short(status.get('message', ''))}".removesuffix(": ")
+    if node := (pod.get("spec") or {}).get("nodeName"):
+        if not any(statuses(pod)):
+            return f"node {node} has not begun with pod {name}"
+        if status.get("phase") == "Running":
+            return f"pod {name} runs and counts as not ready: does its node {node} answer?"
     return f"pod {name} is {status.get('phase', 'not seen by any node')}"
 
 

@@ -119,6 +119,13 @@ def test_a_broken_pod_of_an_earlier_revision_blocks_a_stateful_set() -> None:
     assert stuck(live, [sound, broken]) == []
 
 
+def on_node(one: Document) -> Document:
+    """Given to a node, which has said that it does not answer where a later condition says so."""
+    conditions = {each["type"]: each for each in one["status"]["conditions"]}
+    status = {**one["status"], "conditions": list(conditions.values())}
+    return {**one, "spec": {**one["spec"], "nodeName": "n1"}, "status": status}
+
+
 @pytest.mark.parametrize(
     ("one", "said"),
     [
@@ -145,6 +152,11 @@ def test_a_broken_pod_of_an_earlier_revision_blocks_a_stateful_set() -> None:
         ),
         (pod(phase="Failed", reason="NodeAffinity"), "pod api-7d9f-x has ended: NodeAffinity"),
         (pod(), "pod api-7d9f-x is Pending"),
+        (on_node(pod()), "node n1 has not begun with pod api-7d9f-x"),
+        (
+            on_node(pod(RUNNING, conditions=[{"type": "Ready", "status": "False", "reason": "NodeLost"}])),
+            "pod api-7d9f-x runs and counts as not ready: does its node n1 answer?",
+        ),
     ],
 )
 def test_a_pod_that_is_not_ready_says_what_it_waits_for(one: Document, said: str) -> None:

@@ -182,7 +182,8 @@ def told_to_end_when(tiny: Tiny, boundary: str) -> list[str]:
         code = victim.end()
     found = scene.right_after(victim, told=True)
     # After its last step a run may be over before the signal reaches it; then it has done all it was for.
-    if code == 0 and not (boundary == "the switch is done" and found.state == "promoted"):
+    over = boundary in ("the traffic is switched", "the switch is done") and found.state == "promoted"
+    if code == 0 and not over:
         found.problems.append(f"it ended with 0, {found.state}")
     if boundary not in DECIDED and (serves := tiny.get()) != scene.old:
         found.problems.append(f"{serves!r} answers: a run that is told to end undoes what it began")

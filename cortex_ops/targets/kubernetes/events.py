@@ -16,12 +16,13 @@ _LINES = 25
 
 
 class LogSource(Value):
-    """One log to read: of a container as it is, or of its `previous` life."""
+    """One log to read: of a container as it is, or of its `previous` life. One that `may` be there is not missed."""
 
     namespace: str
     pod: str
     container: str
     previous: bool = False
+    may: bool = False
 
     def label(self) -> str:
         return f"{self.pod}/{self.container}{' (before its restart)' if self.previous else ''}"
@@ -93,6 +94,9 @@ def log_sources(pods: Iterable[Document]) -> list[LogSource]:
                 crashed += [source] if started else []
             elif ended:
                 crashed.append(source)
+                if (pod.get("spec") or {}).get("restartPolicy", "Always") != "Never":
+                    # A first restart comes at once, and what is seen now is the previous life when it is read.
+                    crashed.append(source.model_copy(update={"previous": True, "may": True}))
             elif "running" in state:
                 (running if status.get("ready") else unready).append(source)
     return crashed + unready or running

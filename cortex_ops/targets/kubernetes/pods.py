@@ -122,7 +122,7 @@ def doomed(pod: Document, restart_budget: int, forgiven: Mapping[str, int] | Non
         count = status.get("restartCount", 0) - (forgiven or {}).get(_key(pod, status["name"]), 0)
         again = (pod.get("spec") or {}).get("restartPolicy", "Always") != "Never"
         crashed = reason == "CrashLoopBackOff" or (again and ended.get("exitCode", 0) != 0)
-        if crashed and count > restart_budget:
+        if crashed and count >= restart_budget:  # the last restart that it had has ended, too
             return f"{where} keeps crashing ({_end(pod, status, last)}, {count} restarts)"
     return ""
 

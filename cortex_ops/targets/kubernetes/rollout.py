@@ -156,7 +156,8 @@ class Rollout:
             events = [one for one in events if (one.get("involvedObject") or {}).get("name") in names]
             sources = log_sources(pods)[:4]
             logs = at_once([functools.partial(self._log, one.pod, one.container, one.previous) for one in sources])
-            details = explain(events, {one.label(): lines for one, lines in zip(sources, logs, strict=True)})
+            read = zip(sources, logs, strict=True)
+            details = explain(events, {one.label(): lines for one, lines in read if lines or not one.may})
         except OpsError:
             details = []
         return kind(redact(cause), details=details)

@@ -403,7 +403,7 @@ class KubernetesTarget:
         current = [pod for one in self._listed("apps/v1", "Deployment") for pod in newest(one, pods, sets)]
         sources = [one for pod in sorted(current, key=_ready) for one in log_sources([pod])]
         said = at_once([functools.partial(self._last_words, one, lines) for one in sources])
-        return {one.label(): shown(text) for one, text in zip(sources, said, strict=True)}
+        return {one.label(): shown(text) for one, text in zip(sources, said, strict=True) if text or not one.may}
 
     def _last_words(self, one: LogSource, lines: int) -> str:
         return self.cluster.last_words(self.namespace, one.pod, one.container, previous=one.previous, tail=lines)

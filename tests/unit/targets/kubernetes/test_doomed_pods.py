@@ -111,8 +111,11 @@ def test_crashes_are_forgiven_up_to_the_budget() -> None:
     def crashes(count: int) -> Document:
         return pod(waiting(CRASHED, "back-off", lastState=ended(1), restartCount=count))
 
-    assert doomed(crashes(3), 3) == ""
-    assert doomed(crashes(4), 3) == "container api of pod api-7d9f-x keeps crashing (exit 1, 4 restarts)"
+    assert doomed(crashes(2), 3) == "", "the third crash of three"
+    assert doomed(crashes(3), 3) == "container api of pod api-7d9f-x keeps crashing (exit 1, 3 restarts)"
+    again = pod({**RUNNING, "lastState": ended(1), "restartCount": 3})
+    assert doomed(again, 3) == "", "its last restart may live"
+    assert "keeps crashing (exit 1, 0 restarts)" in doomed(pod({"state": ended(1)}), 0)
 
 
 def test_restarts_of_before_the_rollout_do_not_count() -> None:

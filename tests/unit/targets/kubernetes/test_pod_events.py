@@ -99,6 +99,12 @@ def test_the_log_of_what_crashed_is_read_first_and_that_of_before_its_restart_to
     assert [one.label() for one in sources[:2]] == ["b/api (before its restart)", "b/api"]
 
 
+def test_a_container_that_has_just_ended_may_be_another_when_its_log_is_read() -> None:
+    first = pod({"state": ended(9)}, name="a")
+    assert [(one.previous, one.may) for one in log_sources([first])] == [(False, False), (True, True)]
+    assert [one.previous for one in log_sources([pod({"state": ended(9)}, restart="Never")])] == [False]
+
+
 def test_a_container_that_waits_for_its_next_start_has_only_a_log_of_before() -> None:
     waits = pod(waiting("CrashLoopBackOff", lastState=ended(1), restartCount=1), init=({"state": ended(0)},))
     assert [(one.container, one.previous) for one in log_sources([waits])] == [("api", True)]

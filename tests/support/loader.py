@@ -21,7 +21,8 @@ const ask = (agent, method, path) => new Promise(resolve => {
     resolve()
   }
   const broken = error => end(error.code ?? String(error))
-  const options = { host: url.hostname, port: url.port, agent, method, path, timeout: 15000 }
+  // One lookup at a time: of two from one socket the kernel may drop one, and the name is then said not to be known.
+  const options = { host: url.hostname, port: url.port, family: 4, agent, method, path, timeout: 15000 }
   const request = http.request(options, answer => {
     let text = ''
     answer.on('data', chunk => { text += chunk }).on('error', broken).on('end', () => {

@@ -116,9 +116,10 @@ class System:
         space = self.other.namespace
         apply(folder)
         rolled_out(space)
-        kubectl("-n", space, "delete", "--ignore-not-found", "job", "integration-tests")
-        apply(folder / "jobs" / "integration-tests.yaml")
-        kubectl("-n", space, "wait", "--for=condition=complete", "--timeout=120s", "job/integration-tests")
+        tests = folder / "jobs" / "integration-tests.yaml"
+        kubectl("delete", "--ignore-not-found", "-f", str(tests))
+        apply(tests)
+        kubectl("wait", "--for=condition=complete", "--timeout=120s", "-f", str(tests))
         self.empty_job()
 
     def both_released(self) -> None:

@@ -13,7 +13,6 @@ import secrets
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +23,24 @@ from bench.harness import Case, Trial
 from bench.systems import many_services
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError
-from cortex_ops.kernel.values import Placed, Placement
+from cortex_ops.kernel.values import Bundle, Placed, Placement
 from cortex_ops.release.migrations import Migrations
-from tests.support.cluster import ClusterTiny, cluster, cluster_project, images, kubeconfig, kubectl, namespace
+from tests.support.beside import beside
+from tests.support.cluster import (
+    ClusterTiny,
+    cluster,
+    cluster_project,
+    images,
+    kubeconfig,
+    kubectl,
+    namespace,
+    rolled_out,
+)
 from tests.support.loader import Loader, build
 
 REQUESTS = 20_000
 ROLLOUTS = 10
+LOOK_S = 0.1
 ENV = "local"
 
 
@@ -142,20 +152,21 @@ def contents(tiny: ClusterTiny) -> list[tuple[Placed, Path]]:
         renderer = pipeline.Renderer(tiny.wire(), ENV, inputs)
         placed = renderer.place(Placement(seq=number + 1, slot="a"), renderer.secrets()[0])
         folder = tiny.root / f"raw-{number}"
-        (folder / "jobs").mkdir(parents=True)
-        for name, body in placed.bundle.files.items():
-            if name.endswith(".yaml"):
-                (folder / name).write_text(body)
+        write(placed.bundle, folder)
         found.append((placed, folder))
     return found
 
 
+def write(bundle: Bundle, folder: Path) -> None:
+    """Jobs in a folder of their own, which `kubectl apply -f` does not see."""
+    (folder / "jobs").mkdir(parents=True)
+    for name, text in bundle.files.items():
+        if name.endswith(".yaml"):
+            (folder / name).write_text(text)
+
+
 def apply(path: Path) -> None:
     kubectl("apply", "--server-side", "--field-manager=cortex-ops", "--force-conflicts", "-f", str(path))
-
-
-def rolled_out(space: str) -> None:
-    kubectl("-n", space, "rollout", "status", "--timeout=120s", "deployment/api")
 
 
 SYSTEM = System()
@@ -198,34 +209,8 @@ def roll(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
     return seen["failed"] == 0 and seen["sent"] >= REQUESTS, figures
 
 
-class FirstFailure:
-    """When an event of a failure with `text` was first there, to a tenth of a second: events tell whole seconds."""
-
-    EVERY = 0.1
-
-    def __init__(self, space: str, text: str) -> None:
-        self.path, self.text, self.at = f"/api/v1/namespaces/{space}/events", text, 0.0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._look)
-
-    def _look(self) -> None:
-        while not self.over.wait(self.EVERY):
-            events = cluster().items(self.path)
-            if any(one["reason"] == "Failed" and self.text in one.get("message", "") for one in events):
-                self.at = time.monotonic() - self.EVERY
-                return
-
-    def __enter__(self) -> FirstFailure:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self.thread.join()
-
-
 def bad_image(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
-    """Seconds from the kubelet's first failed event to the report."""
+    """Seconds from the kubelet's first failed event to the report. Events tell whole seconds: they are looked for."""
     late: list[float] = []
     tiny = SYSTEM.project
     placed, _ = SYSTEM.contents[0]
@@ -234,15 +219,22 @@ def bad_image(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
         files = {n: t.replace(placed.lock.images["api"].digest, missing) for n, t in placed.bundle.files.items()}
         bad = placed.model_copy(update={"bundle": placed.bundle.model_copy(update={"files": files})})
         target = tiny.target()
-        with FirstFailure(tiny.namespace, missing) as first:
+        told: list[float] = []
+
+        def look(missing: str = missing, told: list[float] = told) -> bool:
+            events = cluster().items(f"/api/v1/namespaces/{tiny.namespace}/events")
+            if any(one["reason"] == "Failed" and missing in one.get("message", "") for one in events):
+                told.append(time.monotonic() - LOOK_S)  # it was not there at the look before
+            return bool(told)
+
+        with beside(look, LOOK_S) as looking:
             try:
                 target.apply(bad)
             except OpsError as error:
                 reported = time.monotonic()
                 assert missing in error.message, error.message
-            first.thread.join(10)  # reported from the pod's own state, which may be there before the event
-        assert first.at, "no event told of it"
-        late.append(max(reported - first.at, 0.0))
+            looking.join(10)  # reported from the pod's own state, which may be there before the event
+        late.append(max(reported - told[0], 0.0))
         say(f"  {number + 1}/5: {late[-1]:.2f} s")
         target.restore(placed, bad)
     return max(late) <= 2.0, {"worst seconds": round(max(late), 2), "all": [round(one, 2) for one in late]}
@@ -264,16 +256,12 @@ def many(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
         file.write_text(json.dumps(document))
         kubectl("create", "namespace", space)
         kubectl("-n", space, "create", "-f", "-", stdin=json.dumps(quota))
-        made = many_on_cluster.placed(file, "a")
-        there = 0
-        for path, text in made.bundle.files.items():
-            if "/" not in path and path.endswith(".yaml"):
-                kubectl(
-                    "apply", "--server-side", "--field-manager=cortex-ops", "--force-conflicts", "-f", "-", stdin=text
-                )
-                there += text.count("\nkind: ")
+        written = many_on_cluster.placed(file, "a").bundle
+        write(written, Path(folder, "there"))
+        apply(Path(folder, "there"))
+        there = sum(text.count("\nkind: ") for name, text in written.files.items() if "/" not in name)
         say(f"  {there} objects are there")
-        argv = [sys.executable, "-m", "bench.many_on_cluster", str(kubeconfig()), str(file), "b"]
+        argv = [sys.executable, "-m", "bench.many_on_cluster", str(kubeconfig()), name, str(file), "b"]
         seen = []
         for _ in range(5):
             done = subprocess.run(argv, check=True, capture_output=True, text=True)

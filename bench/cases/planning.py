@@ -10,13 +10,12 @@ from typing import Any
 
 from bench.harness import Case, Trial, timed
 from bench.systems import many_services
-from cortex_ops.kernel.values import ImageLock, ImageRef, Placement
-from cortex_ops.render.compose import RenderInputs, render_compose
+from cortex_ops.kernel.values import ImageRef, Placement
+from cortex_ops.render.compose import render_compose
 from cortex_ops.render.yaml_output import read_yaml
-from cortex_ops.secrets.delivery import consumers
-from cortex_ops.stack.environments import resolve
 from cortex_ops.stack.load import load_stack_text
 from cortex_ops.targets.compose.expected import expected
+from tests.support.made_up_inputs import made_up
 
 SIZES = (50, 100, 200, 400, 800)
 TIMES = 5
@@ -25,13 +24,8 @@ TIMES = 5
 def plan(text: str) -> int:
     """From the text of a stack file to every field that each container must have; returns how many there are."""
     stack = load_stack_text(text, Path("stack.yaml"))
-    names = [*stack.services, *stack.stores, "edge", "integration-tests"]
-    images = {n: ImageRef(fingerprint=n, image_id=f"sha256:{n}", engine_id="e", user="1000:1000") for n in names}
-    inputs = RenderInputs(
-        stack=stack,
-        environment=resolve(stack, "local"),
-        lock=ImageLock(source_revision="r", source_dirty=False, images=images),
-        secret_versions=dict.fromkeys(consumers(stack), "0123456789ab"),
+    inputs = made_up(
+        stack, lambda n: ImageRef(fingerprint=n, image_id=f"sha256:{n}", engine_id="e", user="1000:1000")
     )
     files = render_compose(inputs, Placement(seq=1, slot="a")).files
     documents = [read_yaml(t) for name, t in files.items() if name.endswith("/compose.yaml")]

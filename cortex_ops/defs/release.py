@@ -5,7 +5,7 @@ Gates before the first change block. The verdict does not: the release step acts
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -37,18 +37,28 @@ CHECKS = {
     "equivalence": "The same services, images, environment, probes and calls as the compose files have.",
     "preflight": "All that would make the rollout fail and can be known before anything is changed.",
 }
-KINDS = {  # kind → its icons, its checks, what it is
-    "compose": (
+
+
+class Kind(NamedTuple):
+    """One kind of manifests: the page's icons, the checks of it, and what it is."""
+
+    icons: set[str]
+    checks: tuple[str, ...]
+    description: str
+
+
+KINDS = {
+    "compose": Kind(
         {"yaml", "docker"},
         ("policy", "preflight"),
         "The files of the environment for an engine, and what they would change there.",
     ),
-    "kubernetes": (
+    "kubernetes": Kind(
         {"yaml", "kubernetes"},
         ("policy", "equivalence", "preflight"),
         "The manifests of the environment for a cluster, and what they would change there.",
     ),
-    "monitoring": (
+    "monitoring": Kind(
         {"yaml", "prometheus"},
         ("policy",),
         "What watches the environment in a cluster: metrics, alerts, logs. `cortex-ops render` writes it.",
@@ -77,8 +87,8 @@ def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 manifest_key(kind),
                 deps=[image_key(name) for name in image_names(seam.stack)],
-                kinds=KINDS[kind][0],
-                description=KINDS[kind][2],
+                kinds=KINDS[kind].icons,
+                description=KINDS[kind].description,
             )
             for kind in kinds
         ],
@@ -91,7 +101,7 @@ def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
                 description=CHECKS[name],
             )
             for kind in kinds
-            for name in KINDS[kind][1]
+            for name in KINDS[kind].checks
         ],
     )
     def manifests(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -102,7 +112,7 @@ def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
             found[step.target]["preflight"] = tuple(seam.steps.preflight(w, env))
             for kind in kinds:
                 yield dg.MaterializeResult(manifest_key(kind), metadata=md.of_rendering(step, kind))
-                for name in KINDS[kind][1]:
+                for name in KINDS[kind].checks:
                     findings = found.get(kind, {}).get(name, ())
                     yield dg.AssetCheckResult(
                         passed=not findings,

@@ -99,21 +99,27 @@ def render(w: Wiring, env: str) -> RenderStep:
 
 def _judged(inputs: RenderInputs, bundle: Bundle) -> dict[str, Rendering]:
     if inputs.environment.target == "kubernetes":
-        from cortex_ops.render.kubernetes.policy import judge as judge_manifests
-        from cortex_ops.render.kubernetes.policy import judge_each
-        from cortex_ops.render.monitoring import monitoring_files
-
-        watching = monitoring_files(inputs)
-        policy, unequal = judge_manifests(bundle.files), differences_from_compose(inputs, bundle)
-        return {
-            "kubernetes": Rendering(
-                files=bundle.files, findings={"policy": tuple(policy), "equivalence": tuple(unequal)}
-            ),
-            "monitoring": Rendering(files=watching, findings={"policy": tuple(judge_each(watching))}),
-        }
+        return _judged_manifests(inputs, bundle)
     from cortex_ops.render.compose.policy import judge
 
     return {"compose": Rendering(files=bundle.files, findings={"policy": tuple(judge(bundle.files))})}
+
+
+def _judged_manifests(inputs: RenderInputs, bundle: Bundle) -> dict[str, Rendering]:
+    """The manifests, which may be applied and are the system that the compose files are; and what watches them."""
+    from cortex_ops.render.compose import render_compose
+    from cortex_ops.render.equivalence import differences
+    from cortex_ops.render.kubernetes.policy import judge, judge_each
+    from cortex_ops.render.monitoring import monitoring_files
+
+    unequal = tuple(one.line() for one in differences(inputs, render_compose(inputs), bundle))
+    watching = monitoring_files(inputs)
+    return {
+        "kubernetes": Rendering(
+            files=bundle.files, findings={"policy": tuple(judge(bundle.files)), "equivalence": unequal}
+        ),
+        "monitoring": Rendering(files=watching, findings={"policy": tuple(judge_each(watching))}),
+    }
 
 
 def preflight(w: Wiring, env: str) -> list[str]:
@@ -166,29 +172,21 @@ def render_for_hand(w: Wiring, env: str, kind: str = "compose") -> Bundle:
     return with_readme(placed.bundle, inputs)
 
 
-def differences_from_compose(inputs: RenderInputs, manifests: Bundle) -> list[str]:
-    """Where they are not the system that the compose files are, and nobody declared it."""
-    from cortex_ops.render.compose import render_compose
-    from cortex_ops.render.equivalence import differences
-
-    return [one.line() for one in differences(inputs, render_compose(inputs), manifests)]
-
-
 def _manifests(w: Wiring, env: str) -> Bundle:
     from cortex_ops.render.kubernetes import render_kubernetes
-    from cortex_ops.render.kubernetes.policy import judge
     from cortex_ops.render.kubernetes.readme import with_readme
-    from cortex_ops.render.monitoring import with_monitoring
 
     check_environment(w, env)
     renderer = _renderer_for_hand(w, env)
     versions, volumes = renderer.secrets()
     inputs = renderer.render_inputs(versions)
-    bundle = with_monitoring(render_kubernetes(inputs), inputs)
-    wrong = [*judge(bundle.files), *differences_from_compose(inputs, bundle)]
+    bundle = render_kubernetes(inputs)
+    judged = _judged_manifests(inputs, bundle).values()
+    wrong = [said for one in judged for found in one.findings.values() for said in found]
     if wrong:
         raise OpsError(f"the manifests of {env} may not be applied: {wrong[0]}", details=wrong[1:])
-    return with_readme(bundle, inputs, volumes)
+    files = {name: text for one in judged for name, text in one.files.items()}
+    return with_readme(bundle.model_copy(update={"files": files}), inputs, volumes)
 
 
 def apply_secrets(w: Wiring, env: str) -> list[str]:

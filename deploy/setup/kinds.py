@@ -6,11 +6,9 @@ from pathlib import Path
 
 from deploy.setup import tools
 from deploy.setup.lock import alone
-from deploy.setup.shell import run
 
 SOURCES = Path(__file__).resolve().parents[1] / "bare" / "kinds"
 ISTIO = "istio.io/api"
-REMEDY = "check the network and `go env GOPROXY`, and run this again"
 
 
 def istio_kinds(cache: Path) -> Path:
@@ -19,11 +17,9 @@ def istio_kinds(cache: Path) -> Path:
     target = cache / f"istio-kinds-{version}.yaml"
     if not target.is_file():
         with alone(cache):
-            go = tools.go(cache)
-            run([go, "mod", "download", ISTIO], cwd=SOURCES, remedy=REMEDY)
-            module = run([go, "list", "-m", "-f", "{{.Dir}}", ISTIO], cwd=SOURCES, remedy=REMEDY).stdout.strip()
+            module = tools.go_module(cache, SOURCES, ISTIO)
             partial = target.with_suffix(".partial")
-            partial.write_bytes(Path(module, "kubernetes", "customresourcedefinitions.gen.yaml").read_bytes())
+            partial.write_bytes((module / "kubernetes" / "customresourcedefinitions.gen.yaml").read_bytes())
             partial.rename(target)
     return target
 

@@ -5,6 +5,7 @@ Every program is named by its version and appears only when it is whole (tempora
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from deploy.setup.packages import BUILDX, COMPOSE_WHEEL, GO_WHEEL
 from deploy.setup.shell import SetupError, run, say, step
+
+GO_REMEDY = "check the network and `go env GOPROXY`, and run this again"
 
 
 def plugins(cache: Path) -> Path:
@@ -128,3 +131,16 @@ def go_install(cache: Path, package: str, target: Path, *, variables: dict[str, 
         run(argv, env={**env, "GOBIN": folder}, deadline=1500, remedy="check the network and `go env GOPROXY`")
         (built,) = Path(folder).iterdir()
         place(built, target)
+
+
+def go_environment() -> dict[str, str]:
+    """Of a build by committed versions and hashes, whatever the person's own settings are."""
+    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto", "GOFLAGS": ""}
+    return env if "HOME" in os.environ else {**env, "HOME": "/root"}
+
+
+def go_module(cache: Path, sources: Path, module: str) -> Path:
+    """The folder of a module, by the version and the hash that `sources` commits; downloaded when it is not here."""
+    argv: list[str | Path] = [go(cache), "mod", "download", "-json", module]
+    said = run(argv, env=go_environment(), cwd=sources, deadline=600, remedy=GO_REMEDY).stdout
+    return Path(json.loads(said)["Dir"])

@@ -10,7 +10,7 @@ import pytest
 
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError, RefusedError
-from tests.support.cluster import ClusterTiny, cluster_project, kubectl, until
+from tests.support.cluster import ClusterTiny, cluster_project, kubectl, rolled_out, until
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(
     monkeypatch.setenv("DAGSTER_HOME", str(tiny.root / ".dagster"))
     assert tiny.job("health").returncode == 0
     kubectl("-n", tiny.namespace, "set", "env", "deployment/api", "DEBUG=yes", "LEVEL=all")
-    until("the edited one", lambda: not waits_for_pods(tiny))
+    rolled_out(tiny.namespace)
     done = tiny.job("health")
     assert done.returncode != 0 and "Deployment api" in "\n".join(done.stderr.splitlines()[-5:])
     assert tiny.release().ok
@@ -154,17 +154,6 @@ def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(
     seen = [one.asset_observation for one in reversed(kept)]
     assert [one.metadata["differences"].value for one in seen if one] == [0, 2, 0]
     assert "env[DEBUG]" in str(seen[1] and seen[1].metadata["what differs"].value)
-
-
-def waits_for_pods(tiny: ClusterTiny) -> bool:
-    (found,) = tiny.objects("deployments")
-    status = found["status"]
-    return bool(
-        status["observedGeneration"] < found["metadata"]["generation"]
-        or status.get("updatedReplicas") != status.get("availableReplicas")
-        or status.get("unavailableReplicas")
-        or status.get("updatedReplicas") != status.get("replicas")
-    )
 
 
 def test_where_the_policy_is_to_refuse_a_hand_edit_is_named_and_left(tiny: ClusterTiny) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from cortex_ops import pipeline
+from tests.support.beside import beside
 from tests.support.cluster import ClusterTiny, cluster_project, kubectl, rendered_pod, until
 
 LEAST, MOST = 2, 4
@@ -33,20 +33,14 @@ def replicas(tiny: ClusterTiny) -> int:
 @contextmanager
 def watched(tiny: ClusterTiny) -> Iterator[list[int]]:
     """Every number of replicas that was wished for meanwhile, in order, without repetition."""
-    seen, over = [replicas(tiny)], threading.Event()
+    seen = [replicas(tiny)]
 
-    def watch() -> None:
-        while not over.wait(0.2):
-            if (now := replicas(tiny)) != seen[-1]:
-                seen.append(now)
+    def look() -> None:
+        if (now := replicas(tiny)) != seen[-1]:
+            seen.append(now)
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
+    with beside(look, 0.2):
         yield seen
-    finally:
-        over.set()
-        thread.join()
 
 
 def test_under_load_it_scales_in_the_middle_of_a_release_and_later_releases_leave_the_scale(

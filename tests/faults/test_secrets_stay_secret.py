@@ -7,11 +7,9 @@ import os
 import secrets as tokens
 import subprocess
 import tarfile
-import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,9 @@ import pytest
 from cortex_ops.backup.keys import ensure_keys
 from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.redact import encodings
+from tests.support.beside import beside
 from tests.support.engine import docker, docker_env, record
+from tests.support.processes import argument_vectors
 from tests.support.s3 import a_client, objects, s3_server
 from tests.support.tiny import Tiny, tiny_project
 
@@ -51,30 +51,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
         yield project
 
 
-class Arguments:
-    """Samples every process's argument vector while something runs."""
-
-    def __init__(self) -> None:
-        self.seen: set[bytes] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            for entry in Path("/proc").glob("[0-9]*"):
-                try:
-                    self.seen.add((entry / "cmdline").read_bytes())
-                except OSError:
-                    continue
-            time.sleep(0.02)
-
-    def __enter__(self) -> Arguments:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+@contextmanager
+def watched_arguments() -> Iterator[set[bytes]]:
+    """Every argument vector that some process has while the block runs."""
+    seen: set[bytes] = set()
+    with beside(lambda: seen.update(argument_vectors()), 0.02):
+        yield seen
 
 
 def traces(tiny: Tiny, console: str, arguments: set[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -140,10 +122,10 @@ def test_no_secret_is_anywhere_after_a_release_that_was(tiny: Tiny, outcome: str
     modes = {"promoted": ("ok", "anything"), "rejected": ("ok", "something else"), "crashed": ("crash", "anything")}
     mode, expected = modes[outcome]
     tiny.answer(outcome, mode=mode, expected=expected)
-    with Arguments() as arguments:
+    with watched_arguments() as arguments:
         done = tiny.job("release")
     assert (done.returncode == 0) == (outcome == "promoted"), done.stderr
-    assert_nowhere(tiny, sentinels(tiny), done.stdout + done.stderr, arguments.seen)
+    assert_nowhere(tiny, sentinels(tiny), done.stdout + done.stderr, arguments)
 
 
 def test_an_exposed_secret_is_in_the_environment_of_the_program_exactly(tiny: Tiny) -> None:
@@ -166,17 +148,17 @@ def test_a_build_without_its_secret_is_refused_with_the_name_of_the_variable(
 def test_the_database_password_and_the_age_identity_are_nowhere_after_a_backup_and_its_drill(tiny: Tiny) -> None:
     tiny.answer("backed up")
     assert tiny.release().ok
-    with Arguments() as arguments:
+    with watched_arguments() as arguments:
         backup, drill = tiny.job("backup"), tiny.job("restore_drill")
     assert (backup.returncode, drill.returncode) == (0, 0), backup.stderr + drill.stderr
     console = backup.stdout + backup.stderr + drill.stdout + drill.stderr
-    assert_nowhere(tiny, sentinels(tiny), console, arguments.seen)
+    assert_nowhere(tiny, sentinels(tiny), console, arguments)
     keys = tiny.root / ".cortex" / "keys"
     identities = [p for p in keys.rglob("*") if p.is_file() and b"AGE-SECRET-KEY" in p.read_bytes()]
     assert identities, "the drill decrypts with an identity of its own"
     for path in identities:
         line = next(x for x in path.read_text().splitlines() if x.startswith("AGE-SECRET-KEY"))
-        for place, content in traces(tiny, console, arguments.seen):
+        for place, content in traces(tiny, console, arguments):
             assert line.encode() not in content or ".cortex/keys" in place, f"the identity is in {place}"
 
 
@@ -191,10 +173,10 @@ class OnS3:
     arguments: set[bytes] = field(default_factory=set)
 
     def job(self, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        with Arguments() as arguments:
+        with watched_arguments() as arguments:
             done = self.tiny.job(name, variables={**self.variables, **variables})
         self.console += done.stdout + done.stderr
-        self.arguments |= arguments.seen
+        self.arguments |= arguments
         return done
 
     def assert_nowhere(self, *more: str) -> None:

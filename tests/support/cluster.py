@@ -70,6 +70,11 @@ def kubectl(*arguments: str, stdin: str = "", check: bool = True, deadline: floa
     return done.stdout
 
 
+def rolled_out(space: str) -> None:
+    """Returns when the service's pods are those of its latest revision, and ready."""
+    kubectl("-n", space, "rollout", "status", "--timeout=120s", "deployment/api", deadline=150)
+
+
 @contextmanager
 def images(folder: Path) -> Iterator[str]:
     """A registry for the images of tests: `host:port/name` to push to, from which the nodes pull."""

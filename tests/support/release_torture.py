@@ -6,7 +6,6 @@ import contextlib
 import secrets
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from cortex_ops.kernel.clock import parse_iso
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.release.history import History
 from cortex_ops.release.machine import Releaser
+from tests.support.beside import beside
 from tests.support.tiny import Tiny
 from tests.support.victim import Kill, Victim
 
@@ -139,26 +139,19 @@ class Scene:
 def asking(tiny: Tiny, allowed: set[str]) -> Iterator[list[str]]:
     """Ask from outside all the while, without retries; what failed or answered wrongly is in the list."""
     problems: list[str] = []
-    over = threading.Event()
 
-    def ask() -> None:
-        while not over.wait(0.05):
-            try:
-                answer = tiny.get(timeout=15)
-            except OSError as error:
-                problems.append(f"a request failed: {error}")
-                return
+    def ask() -> bool:
+        try:
+            answer = tiny.get(timeout=15)
+        except OSError as error:
+            problems.append(f"a request failed: {error}")
+        else:
             if answer not in allowed:
                 problems.append(f"a request was answered {answer[:80]!r}")
-                return
+        return bool(problems)
 
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
+    with beside(ask, 0.05):
         yield problems
-    finally:
-        over.set()
-        thread.join()
 
 
 def killed_when(tiny: Tiny, boundary: str) -> list[str]:

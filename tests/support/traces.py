@@ -6,8 +6,10 @@ import contextlib
 import subprocess
 from pathlib import Path
 
-FOLDERS = ("/etc/cni", "/run/cortex-ops", "/run/netns", "/var/lib/cni", "/var/lib/cortex-ops", "/var/lib/kubelet")
-LOGS = ("/var/log/containers", "/var/log/pods")
+FOLDERS = (
+    *("/etc/cni", "/run/cortex-ops", "/run/netns", "/var/lib/cni", "/var/lib/cortex-ops", "/var/lib/kubelet"),
+    *("/var/log/containers", "/var/log/pods"),
+)
 PROGRAMS = ("containerd", "coredns", "csi-", "etcd", "hostpath", "kube", "metrics-server", "pause", "snapshot-")
 
 
@@ -45,8 +47,7 @@ def _groups() -> set[str]:
 
 
 def _files() -> set[str]:
-    found = {f"file {path}" for folder in FOLDERS if Path(folder).is_dir() for path in Path(folder).glob("*")}
-    return found | {f"file {path}" for folder in LOGS if Path(folder).is_dir() for path in Path(folder).glob("*")}
+    return {f"file {path}" for folder in FOLDERS if Path(folder).is_dir() for path in Path(folder).glob("*")}
 
 
 def _said(*argv: str) -> str:

@@ -9,7 +9,7 @@ import yaml
 from cortex_ops.kernel.values import Bundle
 from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes import render_kubernetes
-from cortex_ops.render.monitoring import monitoring_files, with_monitoring
+from cortex_ops.render.monitoring import monitoring_files
 from tests.support.cluster_inputs import Change, Document, inputs
 
 IMAGE = "registry.test/watch@sha256:" + "b" * 64
@@ -40,7 +40,8 @@ def the(given: RenderInputs, kind: str) -> Document:
 
 
 def whole(given: RenderInputs) -> Bundle:
-    return with_monitoring(render_kubernetes(given), given)
+    plain = render_kubernetes(given)
+    return plain.model_copy(update={"files": {**plain.files, **monitoring_files(given)}})
 
 
 def config_of(given: RenderInputs) -> tuple[Document, Document]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cortex_ops.kernel.values import Bundle
 from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import Object
 from cortex_ops.render.monitoring.fluentd import fluentd_files
@@ -22,8 +21,3 @@ def monitoring_files(inputs: RenderInputs) -> dict[str, str]:
     if spec.logging == "fluentd":
         found |= {f"logging/{name}": objects for name, objects in fluentd_files(inputs).items()}
     return {name: "---\n".join(to_yaml(one) for one in objects) for name, objects in found.items()}
-
-
-def with_monitoring(bundle: Bundle, inputs: RenderInputs) -> Bundle:
-    """Manifests, and what watches them."""
-    return bundle.model_copy(update={"files": {**bundle.files, **monitoring_files(inputs)}})

@@ -8,7 +8,7 @@ from cortex_ops.kernel.redact import redact
 from cortex_ops.kernel.values import Value
 from cortex_ops.targets.kubernetes.causes import short
 from cortex_ops.targets.kubernetes.objects import Document
-from cortex_ops.targets.kubernetes.pods import statuses
+from cortex_ops.targets.kubernetes.pods import restarts, statuses
 
 # Most events that are no warning only say that things go well.
 _TELLING = ("Killing", "Preempted", "TaintManagerEviction", "NotTriggerScaleUp", "TriggeredScaleUp")
@@ -94,7 +94,7 @@ def log_sources(pods: Iterable[Document]) -> list[LogSource]:
                 crashed += [source] if started else []
             elif ended:
                 crashed.append(source)
-                if (pod.get("spec") or {}).get("restartPolicy", "Always") != "Never":
+                if restarts(pod):
                     # A first restart comes at once, and what is seen now is the previous life when it is read.
                     crashed.append(source.model_copy(update={"previous": True, "may": True}))
             elif "running" in state:

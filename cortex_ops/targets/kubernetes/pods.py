@@ -102,6 +102,11 @@ def statuses(pod: Document) -> Iterator[Document]:
     yield from status.get("containerStatuses") or []
 
 
+def restarts(pod: Document) -> bool:
+    """Whether a container of it that fails is started again."""
+    return (pod.get("spec") or {}).get("restartPolicy", "Always") != "Never"
+
+
 def doomed(pod: Document, restart_budget: int, forgiven: Mapping[str, int] | None = None) -> str:
     """Why this pod will never be ready, or "" while there is hope. The budget is in restarts of one container."""
     if pod["metadata"].get("deletionTimestamp") or transient(pod):
@@ -120,8 +125,7 @@ def doomed(pod: Document, restart_budget: int, forgiven: Mapping[str, int] | Non
         if cause:
             return f"{where}: {cause}"
         count = status.get("restartCount", 0) - (forgiven or {}).get(_key(pod, status["name"]), 0)
-        again = (pod.get("spec") or {}).get("restartPolicy", "Always") != "Never"
-        crashed = reason == "CrashLoopBackOff" or (again and ended.get("exitCode", 0) != 0)
+        crashed = reason == "CrashLoopBackOff" or (restarts(pod) and ended.get("exitCode", 0) != 0)
         if crashed and count >= restart_budget:  # the last restart that it had has ended, too
             return f"{where} keeps crashing ({_end(pod, status, last)}, {count} restarts)"
     return ""

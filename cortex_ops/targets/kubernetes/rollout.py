@@ -11,7 +11,7 @@ from cortex_ops.kernel.clock import Clock
 from cortex_ops.kernel.errors import DeadlineError, OpsError, RefusedError
 from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.redact import redact
-from cortex_ops.targets.kubernetes.events import explain, log_sources
+from cortex_ops.targets.kubernetes.events import LogSource, explain, log_sources
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref
 from cortex_ops.targets.kubernetes.ownership import applied, foreign, removals
@@ -154,16 +154,20 @@ class Rollout:
             names |= {o["name"] for pod in pods for o in pod["metadata"].get("ownerReferences") or []}
             events = self.cluster.items(f"/api/v1/namespaces/{self.namespace}/events")
             events = [one for one in events if (one.get("involvedObject") or {}).get("name") in names]
-            sources = log_sources(pods)[:4]
-            logs = at_once([functools.partial(self._log, one.pod, one.container, one.previous) for one in sources])
-            read = zip(sources, logs, strict=True)
-            details = explain(events, {one.label(): lines for one, lines in read if lines or not one.may})
+            details = explain(events, last_words(self.cluster, log_sources(pods)[:4], TAIL))
         except OpsError:
             details = []
         return kind(redact(cause), details=details)
 
-    def _log(self, pod: str, container: str, previous: bool) -> list[str]:
-        return shown(self.cluster.last_words(self.namespace, pod, container, previous=previous, tail=TAIL))
+
+def last_words(cluster: Cluster, sources: Sequence[LogSource], tail: int) -> dict[str, list[str]]:
+    """The last `tail` lines of each log, by its label; all at once, since a node that is away lets one wait."""
+
+    def read(one: LogSource) -> list[str]:
+        return shown(cluster.last_words(one.namespace, one.pod, one.container, previous=one.previous, tail=tail))
+
+    logs = at_once([functools.partial(read, one) for one in sources])
+    return {one.label(): lines for one, lines in zip(sources, logs, strict=True) if lines or not one.may}
 
 
 def shown(log: str) -> list[str]:

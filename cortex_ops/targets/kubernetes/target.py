@@ -25,7 +25,7 @@ from cortex_ops.render.kubernetes.common import NAME as NAME_LABEL
 from cortex_ops.render.yaml_output import read_all_yaml, read_yaml
 from cortex_ops.targets.kubernetes.compare import drift
 from cortex_ops.targets.kubernetes.diff import diff
-from cortex_ops.targets.kubernetes.events import LogSource, log_sources
+from cortex_ops.targets.kubernetes.events import log_sources
 from cortex_ops.targets.kubernetes.jobs import JobRun
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.lease import KubernetesLease
@@ -34,7 +34,7 @@ from cortex_ops.targets.kubernetes.ownership import applied
 from cortex_ops.targets.kubernetes.pods import crashed, earlier, newest
 from cortex_ops.targets.kubernetes.preflight import architectures, basics, findings, names_taken, platforms
 from cortex_ops.targets.kubernetes.prune import PROTECTED, prune_plan
-from cortex_ops.targets.kubernetes.rollout import HANDOVER, Rollout, apply, shown
+from cortex_ops.targets.kubernetes.rollout import HANDOVER, Rollout, apply, last_words
 from cortex_ops.targets.kubernetes.secrets import SecretObjects
 from cortex_ops.targets.kubernetes.state import NAME as STATE_NAME
 from cortex_ops.targets.kubernetes.state import State, StateObject
@@ -402,11 +402,7 @@ class KubernetesTarget:
         sets = self.cluster.items(f"/apis/apps/v1/namespaces/{self.namespace}/replicasets", self.selector)
         current = [pod for one in self._listed("apps/v1", "Deployment") for pod in newest(one, pods, sets)]
         sources = [one for pod in sorted(current, key=_ready) for one in log_sources([pod])]
-        said = at_once([functools.partial(self._last_words, one, lines) for one in sources])
-        return {one.label(): shown(text) for one, text in zip(sources, said, strict=True) if text or not one.may}
-
-    def _last_words(self, one: LogSource, lines: int) -> str:
-        return self.cluster.last_words(self.namespace, one.pod, one.container, previous=one.previous, tail=lines)
+        return last_words(self.cluster, sources, lines)
 
 
 def _scales(autoscaler: Document) -> str:

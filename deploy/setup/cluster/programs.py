@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -63,23 +62,20 @@ def folder_of(cache: Path) -> Path:
 def _build(cache: Path, module: str, target: Path, packages: tuple[str, ...], flags: str) -> None:
     argv: list[str | Path] = [tools.go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags]
     output = f"{target}/" if target.is_dir() else str(target)
-    run([*argv, "-o", output, *packages], env=_environment(), cwd=SOURCES / module, deadline=2400, remedy=REMEDY)
-
-
-REMEDY = "check the network and `go env GOPROXY`, and run this again"
-
-
-def _environment() -> dict[str, str]:
-    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto", "GOFLAGS": ""}
-    return env if "HOME" in os.environ else {**env, "HOME": "/root"}
+    run(
+        [*argv, "-o", output, *packages],
+        env=tools.go_environment(),
+        cwd=SOURCES / module,
+        deadline=2400,
+        remedy=tools.GO_REMEDY,
+    )
 
 
 def _snapshot_kinds(cache: Path, target: Path) -> None:
     """The kinds of snapshots, as the module that serves them carries them."""
-    argv: list[str | Path] = [tools.go(cache), "list", "-m", "-f", "{{.Dir}}", SNAPSHOT_API]
-    module = run(argv, env=_environment(), cwd=SOURCES / "csi", remedy=REMEDY).stdout.strip()
+    module = tools.go_module(cache, SOURCES / "csi", SNAPSHOT_API)
     target.mkdir()
-    for path in sorted(Path(module, "config", "crd").glob("snapshot.*.yaml")):
+    for path in sorted((module / "config" / "crd").glob("snapshot.*.yaml")):
         shutil.copyfile(path, target / path.name)
 
 

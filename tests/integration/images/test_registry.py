@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import tarfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,9 @@ import zstandard
 
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError
+from tests.support.beside import beside
 from tests.support.engine import ROOT, docker, docker_env, record
+from tests.support.processes import argument_vectors
 from tests.support.registry import BASE_IMAGES, PASSWORD, USER, Authority, forget, push_as_user, registry
 from tests.support.tiny import Tiny, tiny_project
 
@@ -232,31 +233,18 @@ class Seen:
 @contextmanager
 def watched(root: Path) -> Iterator[Seen]:
     """Command lines of all processes, and files of logins and builds in progress, looked at all the time."""
-    seen, end = Seen(), threading.Event()
+    seen = Seen()
 
     def look() -> None:
-        while not end.is_set():
-            for entry in os.scandir("/proc"):
-                if entry.name.isdigit():
-                    try:
-                        raw = Path(entry.path, "cmdline").read_bytes()
-                    except OSError:
-                        continue
-                    seen.commands.add(raw.replace(b"\0", b" ").decode(errors="replace"))
-            for folder in Path("/tmp").glob("cortex-ops-*"):
-                for where, _, names in os.walk(folder):  # which passes over a folder that is removed meanwhile
-                    for path in (Path(where, name) for name in names):
-                        with contextlib.suppress(OSError):
-                            seen.files[f"{path}"] = seen.files.get(f"{path}", b"") + path.read_bytes()
-            end.wait(0.02)
+        seen.commands |= {raw.replace(b"\0", b" ").decode(errors="replace") for raw in argument_vectors()}
+        for folder in Path("/tmp").glob("cortex-ops-*"):
+            for where, _, names in os.walk(folder):  # which passes over a folder that is removed meanwhile
+                for path in (Path(where, name) for name in names):
+                    with contextlib.suppress(OSError):
+                        seen.files[f"{path}"] = seen.files.get(f"{path}", b"") + path.read_bytes()
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with beside(look, 0.02):
         yield seen
-    finally:
-        end.set()
-        thread.join()
 
 
 def image_files(reference: str, folder: Path) -> dict[str, bytes]:

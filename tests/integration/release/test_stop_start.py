@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError
+from tests.support.beside import beside
 from tests.support.engine import docker
 from tests.support.release_torture import start
 from tests.support.tiny import Tiny, tiny_project
@@ -35,19 +35,9 @@ def running(tiny: Tiny) -> list[str]:
 @contextmanager
 def never_two(tiny: Tiny) -> Iterator[None]:
     """Looked at all the while."""
-    over, seen = threading.Event(), [running(tiny)]
-
-    def look() -> None:
-        while not over.wait(0.05):
-            seen.append(running(tiny))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    seen: list[list[str]] = []
+    with beside(lambda: seen.append(running(tiny)), 0.05):
         yield
-    finally:
-        over.set()
-        thread.join()
     assert max(len(names) for names in seen) == 1, seen
     assert len({name for names in seen for name in names}) == 2, "the old and the new one were both seen, in turn"
 

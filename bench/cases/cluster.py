@@ -201,7 +201,7 @@ def roll(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
     figures = {
         "requests": seen["sent"],
         "failed": seen["failed"],
-        "causes": seen["causes"],
+        "failures": seen["failures"],
         "rollouts": turn,
         "kinds": done,
         "seconds": round(time.monotonic() - began, 1),

@@ -130,6 +130,8 @@ def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
 
 def rollout_assets(seam: Seam) -> dg.AssetsDefinition:
     names = rolled_out(seam.stack)
+    runs_on = {"compose": "docker", "kubernetes": "kubernetes"}
+    icons = {runs_on[kind] for kind in manifest_kinds(seam.stack) if kind in runs_on}
 
     @dg.multi_asset(
         name="rollout",
@@ -139,7 +141,7 @@ def rollout_assets(seam: Seam) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 rollout_key(name),
                 deps=[manifest_key(kind) for kind in manifest_kinds(seam.stack)],
-                kinds={"docker"},
+                kinds=icons,
                 description=f"{name} of the candidate, started and ready.",
             )
             for name in names

@@ -13,22 +13,35 @@ SCRIPT = """\
 import http from 'node:http'
 const url = new URL(process.env.URL)
 const kept = new http.Agent({ keepAlive: true, maxSockets: 1 })
-const seen = { sent: 0, failed: 0, causes: {}, answers: {} }
+const seen = { sent: 0, failed: 0, failures: [], answers: {} }
 const ask = (agent, method, path) => new Promise(resolve => {
+  const began = Date.now()
+  let stage = 'waiting for a socket'
   const end = cause => {
     seen.sent += 1
-    if (cause) { seen.failed += 1; seen.causes[cause] = (seen.causes[cause] ?? 0) + 1 }
+    if (cause) {
+      seen.failed += 1
+      const failure = { cause, stage, method, path, began: new Date(began), took: Date.now() - began }
+      if (seen.failures.length < 10) seen.failures.push(failure)
+    }
     resolve()
   }
   const broken = error => end(error.code ?? String(error))
   // One lookup at a time: of two from one socket the kernel may drop one, and the name is then said not to be known.
   const options = { host: url.hostname, port: url.port, family: 4, agent, method, path, timeout: 15000 }
   const request = http.request(options, answer => {
+    stage = 'reading'
     let text = ''
     answer.on('data', chunk => { text += chunk }).on('error', broken).on('end', () => {
       if (answer.statusCode === 200) seen.answers[text] = (seen.answers[text] ?? 0) + 1
       end(answer.statusCode === 200 ? '' : `status ${answer.statusCode}`)
     })
+  })
+  request.on('socket', socket => {
+    stage = 'asking'
+    if (!socket.connecting) return
+    stage = 'looking up'
+    socket.once('lookup', () => { stage = 'connecting' }).once('connect', () => { stage = 'asking' })
   })
   request.on('error', broken).on('timeout', () => request.destroy(new Error('timeout')))
   request.end(method === 'POST' ? 'x'.repeat(2000) : undefined)
@@ -62,7 +75,7 @@ class Loader:
         until("the first answers", lambda: self.seen().get("sent", 0) > 50, 60)
 
     def seen(self) -> dict[str, Any]:
-        """Since it began: how many were `sent` and `failed`, with `causes`, and how often each answer came."""
+        """Since it began: how many were `sent` and `failed`, the first `failures`, and how often each answer came."""
         text = cluster().log(self.namespace, "loader", "loader", tail=1).strip()
         found: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
         return found

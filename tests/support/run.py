@@ -63,7 +63,7 @@ OWN_CLUSTER = {
 @dataclass(frozen=True)
 class Count:
     passed: int
-    failed: int
+    failed: tuple[str, ...]
     skipped: tuple[str, ...]
 
     def plus(self, other: Count) -> Count:
@@ -72,25 +72,32 @@ class Count:
 
 def count(xml: Path) -> Count:
     """What a JUnit file of pytest says."""
-    passed = failed = 0
-    skipped = []
+    passed, failed, skipped = 0, [], []
     for case in ElementTree.parse(xml).getroot().iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
+        name = f"{case.get('classname')}::{case.get('name')}"
+        broken = [found for kind in ("failure", "error") if (found := case.find(kind)) is not None]
+        if broken:
+            failed.append(f"{name}: {shown(broken[0].get('message') or '')}")
         elif (why := case.find("skipped")) is not None:
-            skipped.append(f"{case.get('classname')}::{case.get('name')}: {why.get('message')}")
+            skipped.append(f"{name}: {why.get('message')}")
         else:
             passed += 1
-    return Count(passed, failed, tuple(skipped))
+    return Count(passed, tuple(failed), tuple(skipped))
 
 
-def run_part(part: Part, results: Path) -> tuple[bool, str]:
+def shown(message: str) -> str:
+    """The first lines of a failure, in one line: what one reads when only the end of a long output is at hand."""
+    return " ⏎ ".join(line.strip() for line in message.strip().splitlines()[:8])[:1000]
+
+
+def run_part(part: Part, results: Path) -> tuple[str, list[str]]:
+    """Its line of the table, and what is wrong with it."""
     began = time.monotonic()
     print(f"\n── {part.name} ──", flush=True)
     elsewhere = set(OWN_CLUSTER) if part.cluster and os.environ.get(GIVEN) else set()
     beside = ["-n", str(part.workers), "--dist=loadfile"] if part.workers > 1 else []
     ignored = [f"--ignore={path}" for path in sorted({*elsewhere, *part.alone})]
-    codes, found = [], Count(0, 0, ())
+    codes, found = [], Count(0, (), ())
     for number, argv in enumerate([[*part.paths, *beside, *ignored], sorted(set(part.alone) - elsewhere)]):
         if not argv:
             continue
@@ -106,8 +113,8 @@ def run_part(part: Part, results: Path) -> tuple[bool, str]:
         problems.append(f"{len(found.skipped)} skipped: {found.skipped[0]}")
     if found.passed < part.minimum and not (part.cluster and os.environ.get(GIVEN)):
         problems.append(f"executed {found.passed}, at least {part.minimum} were expected")
-    line = f"{part.name:<12} {seconds:7.1f} s  {found.passed} passed, {found.failed} failed"
-    return not problems, line + ("" if not problems else "  ✗ " + "; ".join(problems))
+    line = f"{part.name:<12} {seconds:7.1f} s  {found.passed} passed, {len(found.failed)} failed"
+    return line + ("" if not problems else "  ✗ " + "; ".join(problems)), [*problems, *found.failed]
 
 
 @contextlib.contextmanager
@@ -135,7 +142,8 @@ def main(names: list[str]) -> int:
     results.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     began = time.monotonic()
-    lines, good = [], True
+    lines: list[str] = []
+    wrong: list[str] = []
     left: list[str] = []
     with contextlib.ExitStack() as standing:
         for part in PARTS:
@@ -146,15 +154,14 @@ def main(names: list[str]) -> int:
             elif part.cluster:
                 left_out = ", ".join(["flows from pods to their node", *OWN_CLUSTER.values()])
                 print(f"{GIVEN}: not tested there: {left_out}", flush=True)
-            ok, line = run_part(part, results)
-            good = good and ok
+            line, problems = run_part(part, results)
             lines.append(line)
-    print("\n" + "\n".join(lines))
-    if left:
-        good = False
-        print("✗ the removed cluster left: " + "\n  ".join(left))
+            wrong += [f"{part.name}: {problem}" for problem in problems]
+    wrong += [f"the removed cluster left {trace}" for trace in left]
+    print("".join(f"\n✗ {problem}" for problem in wrong))
+    print("\n".join(lines))
     print(f"{'all':<12} {time.monotonic() - began:7.1f} s")
-    return 0 if good else 1
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -202,6 +202,7 @@ def roll(say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
         "requests": seen["sent"],
         "failed": seen["failed"],
         "failures": seen["failures"],
+        "late": seen["late"],
         "rollouts": turn,
         "kinds": done,
         "seconds": round(time.monotonic() - began, 1),

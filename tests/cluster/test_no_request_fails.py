@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.support.cluster import cluster_project
@@ -23,6 +24,6 @@ def test_no_request_fails_while_releases_roll_and_while_one_is_undone(address: s
             seen = loader.seen()
         finally:
             loader.remove()
-    assert seen["failed"] == 0, seen
+    assert seen["failed"] == 0, json.dumps(seen)
     assert seen["sent"] > 1000
     assert {"zero", "one", "two", "three"} == set(seen["answers"]), "on a cluster traffic moves before the tests"

@@ -12,18 +12,20 @@ from tests.support.cluster import cluster, kubectl, until
 SCRIPT = """\
 import http from 'node:http'
 const url = new URL(process.env.URL)
+const LATE = 900 // a packet that is lost is sent again after a second, a lookup after five
 const kept = new http.Agent({ keepAlive: true, maxSockets: 1 })
-const seen = { sent: 0, failed: 0, failures: [], answers: {} }
+const seen = { sent: 0, failed: 0, failures: [], late: 0, answers: {} }
 const ask = (agent, method, path) => new Promise(resolve => {
   const began = Date.now()
   let stage = 'waiting for a socket'
   const end = cause => {
+    const took = Date.now() - began
     seen.sent += 1
     if (cause) {
       seen.failed += 1
-      const failure = { cause, stage, method, path, began: new Date(began), took: Date.now() - began }
-      if (seen.failures.length < 10) seen.failures.push(failure)
-    }
+      seen.failures.push({ cause, stage, method, path, began: new Date(began), took })
+      seen.failures.splice(10)
+    } else if (took > LATE && path !== '/slow') seen.late += 1
     resolve()
   }
   const broken = error => end(error.code ?? String(error))
@@ -41,7 +43,8 @@ const ask = (agent, method, path) => new Promise(resolve => {
     stage = 'asking'
     if (!socket.connecting) return
     stage = 'looking up'
-    socket.once('lookup', () => { stage = 'connecting' }).once('connect', () => { stage = 'asking' })
+    socket.once('lookup', error => { if (!error) stage = 'connecting' })
+    socket.once('connect', () => { stage = 'asking' })
   })
   request.on('error', broken).on('timeout', () => request.destroy(new Error('timeout')))
   request.end(method === 'POST' ? 'x'.repeat(2000) : undefined)
@@ -75,7 +78,7 @@ class Loader:
         until("the first answers", lambda: self.seen().get("sent", 0) > 50, 60)
 
     def seen(self) -> dict[str, Any]:
-        """Since it began: how many were `sent` and `failed`, the first `failures`, and how often each answer came."""
+        """How many were `sent`, `failed` and `late` so far, the first `failures`, and how often each answer came."""
         text = cluster().log(self.namespace, "loader", "loader", tail=1).strip()
         found: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
         return found

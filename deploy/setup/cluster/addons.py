@@ -100,10 +100,9 @@ def _policies() -> list[Object]:
         "image": image("kube-network-policies"),
         "imagePullPolicy": "Never",
         "args": [
-            "--hostname-override=$(NODE)",
-            f"--nfqueue-id={network.QUEUE}",
-            "--disable-nri",
-            f"--metrics-bind-address={network.ADDRESS}:9080",
+            "--node=$(NODE)",
+            f"--queue={network.QUEUE}",
+            f"--metrics={network.ADDRESS}:9080",
         ],
         "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
         "securityContext": {"privileged": True},

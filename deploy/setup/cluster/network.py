@@ -12,6 +12,7 @@ from deploy.setup.shell import SetupError, run
 
 BRIDGE = "cortex-cni0"
 ADDRESS = "10.244.0.1"
+MAC = "02:00:0a:f4:00:01"  # locally administered; the address's own bytes
 PODS = "10.244.0.0/24"
 SERVICES = "10.96.0.0/16"
 DNS = "10.96.0.10"
@@ -37,6 +38,9 @@ def up() -> None:
     if run(["ip", "link", "show", BRIDGE], check=False).returncode:
         run(["ip", "link", "add", BRIDGE, "type", "bridge"])
         run(["ip", "address", "add", f"{ADDRESS}/24", "dev", BRIDGE])
+    # A bridge that was given no address takes the lowest of its ports': it would change as pods come and go, and what
+    # the others send to the one that they remember would be lost until they ask again.
+    run(["ip", "link", "set", "dev", BRIDGE, "address", MAC])
     run(["ip", "link", "set", BRIDGE, "up"])
     # A service's address that has no rule yet leads nowhere, and not out of the machine.
     run(["ip", "route", "replace", SERVICES, "dev", BRIDGE])

@@ -21,9 +21,9 @@ NODE = (
     "k8s.io/kubernetes/cmd/kubelet",
     "sigs.k8s.io/metrics-server/cmd/metrics-server",
     "./coredns",
+    "./kube-network-policies",
     "./pause",
 )
-POLICIES = "sigs.k8s.io/kube-network-policies/cmd"
 CSI = (
     "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
     "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
@@ -45,7 +45,6 @@ def ensure_programs(cache: Path) -> Path:
         folder.mkdir(parents=True)
         with step(f"building Kubernetes {KUBERNETES} from its Go modules (once, about five minutes)"):
             _build(cache, "node", folder, NODE, FLAGS)
-            _build(cache, "node", folder / "kube-network-policies", (POLICIES,), "-s -w")
         with step("building the volume and snapshot controllers from their Go modules (once, about two minutes)"):
             _build(cache, "csi", folder, CSI, "-s -w")
             _snapshot_kinds(cache, folder / "snapshot-kinds")

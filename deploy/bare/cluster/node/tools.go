@@ -10,6 +10,5 @@ import (
 	_ "k8s.io/kubernetes/cmd/kube-scheduler"
 	_ "k8s.io/kubernetes/cmd/kubectl"
 	_ "k8s.io/kubernetes/cmd/kubelet"
-	_ "sigs.k8s.io/kube-network-policies/cmd"
 	_ "sigs.k8s.io/metrics-server/cmd/metrics-server"
 )

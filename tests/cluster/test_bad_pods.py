@@ -197,7 +197,7 @@ def test_the_last_words_of_a_crash_are_shown_without_secrets_and_without_end(tin
 import { readFileSync, writeSync } from 'node:fs'
 for (let i = 0; i < 20000; i++) writeSync(1, `line ${i} of very many, of which nobody reads the first ones\\n`)
 writeSync(1, 'x'.repeat(1000000) + '\\n')
-writeSync(2, 'the key ' + readFileSync(process.env.TOKEN_FILE, 'utf8') + ' fits no lock\\n')
+writeSync(1, 'the key ' + readFileSync(process.env.TOKEN_FILE, 'utf8') + ' fits no lock\\n')
 process.exit(9)
 """
     with rendered_pod(program(loud)):

@@ -324,20 +324,25 @@ class Releaser:
         Raises `RefusedError` naming the holder when the unfinished release belongs to a run that lives.
         """
         todo = self.history.unfinished()
+        if holding:
+            return self._settle([record for record in todo if record.intent.run_id != self.run_id])
         if not todo:
             return []
-        if holding:
-            return [self._settle_one(record) for record in todo if record.intent.run_id != self.run_id]
         with self._leased():
-            settled = [self._settle_one(record) for record in self.history.unfinished()]
+            settled = self._settle(self.history.unfinished())
             self.target.lease.release()
         return settled
+
+    def _settle(self, todo: list[Record]) -> list[Record]:
+        """With the lease. What a run left is looked for though its release is finished: it may have come later."""
+        for record in todo:
+            _end_leftovers(record.intent.run_id)
+        self.target.reap(self.run_id)
+        return [self._settle_one(record) for record in todo]
 
     def _settle_one(self, record: Record) -> Record:
         intent = record.intent
         self.progress.say(f"settling r{intent.seq}, left unfinished by run {intent.run_id}")
-        _end_leftovers(intent.run_id)
-        self.target.reap(intent.run_id)
         serving = intent.returns_to or intent.seq
         if self.target.live().release == f"r{serving}":
             passed = intent.kind == "rollback" or (record.verdict is not None and record.verdict.passed)
@@ -352,8 +357,9 @@ class Releaser:
         record = self._mine()
         if record is not None:
             with self._leased():
-                self.target.reap(self.run_id)
+                self.target.reap("")
                 self._settle_or_undo(record, cause)
+                self.target.reap("")
                 self.target.lease.release()
         elif (holder := self.target.lease.holder()) is not None and holder.owner == self.run_id:
             self.target.lease.acquire(self.run_id, self.actor)
@@ -380,6 +386,7 @@ class Releaser:
             # An outcome that is written stands, and what it says must stay true: a signal may come right after it.
             if self.history.record(intent.seq).outcome is None:
                 self._roll_back(intent, cause, timings)
+            self.target.reap("")
         except Exception as second:
             self.progress.say(
                 f"undoing r{intent.seq} failed too: {second}; the next run, or `cortex-ops settle "

@@ -170,8 +170,9 @@ class Target(Protocol):
         """Sequences that have objects on the target."""
         ...
 
-    def reap(self, run_id: str) -> Pruned:
-        """Remove the one-shot objects that a dead run left."""
+    def reap(self, alive: str) -> Pruned:
+        """Remove the one-shot objects that runs left when they ended, but those of the run `alive`. For the holder of
+        the lease: nobody else works here. Whoever ended a client may see the engine make its object only later."""
         ...
 
     def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:

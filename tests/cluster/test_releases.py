@@ -10,6 +10,7 @@ import pytest
 
 from cortex_ops import pipeline
 from cortex_ops.kernel.errors import OpsError, RefusedError
+from cortex_ops.targets.kubernetes.target import RUN_LABEL
 from tests.support.cluster import ClusterTiny, cluster_project, kubectl, rolled_out, until
 
 
@@ -187,6 +188,24 @@ def test_a_field_of_another_manager_is_refused_by_name_before_anything_changes(t
     finally:
         tiny.stack({"environments": {"local": {"drift": None}}, "services": {"api": {"replicas": None}}})
         assert tiny.release().ok
+
+
+def test_a_job_that_an_ended_run_left_goes_with_the_next_release(tiny: ClusterTiny) -> None:
+    tiny.answer("before the late job")
+    assert tiny.release().ok
+    deployment = tiny.objects("deployments")[0]
+    labels = {**deployment["metadata"]["labels"], RUN_LABEL: "ended"}
+    pod = {**deployment["spec"]["template"]["spec"], "restartPolicy": "Never"}
+    for container in pod["containers"]:
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            container.pop(probe, None)
+    metadata = {"name": "late", "namespace": tiny.namespace, "labels": labels}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata}
+    kubectl("create", "-f", "-", stdin=json.dumps({**job, "spec": {"suspend": True, "template": {"spec": pod}}}))
+    assert tiny.names("jobs") == {"late"}
+    tiny.answer("after the late job")
+    assert tiny.release().ok
+    assert tiny.names("jobs") == set()
 
 
 def test_a_job_ends_with_the_cause_and_its_exit_code(tiny: ClusterTiny) -> None:

@@ -206,7 +206,7 @@ class StandInTarget:
         self.call("releases")
         return sorted(self.world.running)
 
-    def reap(self, run_id: str) -> Pruned:
+    def reap(self, alive: str) -> Pruned:
         self.call("reap")
         return Pruned()
 

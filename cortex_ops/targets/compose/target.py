@@ -461,10 +461,11 @@ class ComposeTarget:
                     problems.append(error.message)
         return Pruned(removed=tuple(removed), problems=tuple(problems))
 
-    def reap(self, run_id: str) -> Pruned:
+    def reap(self, alive: str) -> Pruned:
         removed = []
-        for seen in look(self.engine, self.prefix, run=run_id):
-            if seen.labels.get(LABEL + "role") in ("job", "helper"):
+        for seen in (*look(self.engine, self.prefix, role="job"), *look(self.engine, self.prefix, role="helper")):
+            # Helpers of no run only look, and those of a backup's task are that task's own.
+            if seen.labels.get(LABEL + "run", alive) != alive and LABEL + "task" not in seen.labels:
                 remove_container(self.engine, seen.id)
                 removed.append(f"container {seen.name}")
         return Pruned(removed=tuple(removed))

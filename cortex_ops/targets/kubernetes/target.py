@@ -392,8 +392,9 @@ class KubernetesTarget:
         """Secrets of ours that no pod template names; the live objects say themselves which they need."""
         return self._secrets.remove_unused()
 
-    def reap(self, run_id: str) -> Pruned:
-        return Pruned(removed=tuple(self._remove_jobs(f"{RUN_LABEL}={as_label(run_id)}"))) if run_id else Pruned()
+    def reap(self, alive: str) -> Pruned:
+        label = as_label(alive) if alive else ""
+        return Pruned(removed=tuple(self._remove_jobs(f"{RUN_LABEL},{RUN_LABEL}!={label}")))
 
     # -- logs ----------------------------------------------------------------------------------------------
     def logs(self, seq: int, lines: int = 25) -> dict[str, list[str]]:

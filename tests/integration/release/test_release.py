@@ -240,6 +240,28 @@ def test_a_removal_that_was_cut_short_is_completed_by_the_next_release(tiny: Tin
     assert docker("network", "ls", "-q", "--filter", f"name={networks}") == ""
 
 
+def test_what_an_ended_run_left_goes_with_the_next_release_though_its_own_is_finished(tiny: Tiny) -> None:
+    """The engine may make a container only after its client was ended, and the release was undone already."""
+
+    def left(name: str, **labels: str) -> str:
+        flags = [f"--label=org.cortex-ops.{key}={value}" for key, value in labels.items()]
+        name = f"{tiny.prefix}-{name}"
+        docker("create", "--name", name, f"--label=org.cortex-ops.project={tiny.prefix}", *flags, image, "true")
+        return name
+
+    tiny.answer("before")
+    assert tiny.release().ok
+    image = docker("inspect", "--format", "{{.Image}}", tiny.containers(role="service")[0]).strip()
+    strays = {left("late-helper", role="helper", run="ended"), left("late-job", role="job", run="ended")}
+    others = {left("a-backups", role="helper", run="another", task="backup"), left("an-onlookers", role="helper")}
+    try:
+        tiny.answer("after")
+        assert tiny.release().ok
+        assert (strays | others) & set(tiny.containers()) == others
+    finally:
+        docker("rm", "-f", *strays, *others, check=False)
+
+
 def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     import json
 

@@ -46,12 +46,12 @@ ALONE = tuple(
 )
 PARTS = (
     Part("unit", ("tests/unit",), 1398),
-    Part("integration", ("tests/integration",), 381, workers=2),
+    Part("integration", ("tests/integration",), 382, workers=2),
     Part("faults", ("tests/faults",), 33, workers=2, alone=("tests/faults/test_engine_stopped.py",)),
     Part("pages", ("tests/pages",), 8),
     Part("conformance", ("tests/conformance",), 196, cluster=True),
     # Each file has namespaces of its own, and waits more than it works.
-    Part("cluster", ("tests/cluster",), 103, cluster=True, workers=2, alone=ALONE),
+    Part("cluster", ("tests/cluster",), 104, cluster=True, workers=2, alone=ALONE),
 )
 # What only a cluster of set-up's own making can show.
 OWN_CLUSTER = {

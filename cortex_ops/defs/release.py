@@ -130,8 +130,10 @@ def manifest_asset(seam: Seam) -> dg.AssetsDefinition:
 
 def rollout_assets(seam: Seam) -> dg.AssetsDefinition:
     names = rolled_out(seam.stack)
+    kinds = manifest_kinds(seam.stack)
     runs_on = {"compose": "docker", "kubernetes": "kubernetes"}
-    icons = {runs_on[kind] for kind in manifest_kinds(seam.stack) if kind in runs_on}
+    icons = {runs_on[kind] for kind in kinds if kind in runs_on}
+    manifests = [manifest_key(kind) for kind in kinds]
 
     @dg.multi_asset(
         name="rollout",
@@ -140,7 +142,7 @@ def rollout_assets(seam: Seam) -> dg.AssetsDefinition:
         specs=[
             dg.AssetSpec(
                 rollout_key(name),
-                deps=[manifest_key(kind) for kind in manifest_kinds(seam.stack)],
+                deps=manifests,
                 kinds=icons,
                 description=f"{name} of the candidate, started and ready.",
             )

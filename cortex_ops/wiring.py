@@ -14,7 +14,6 @@ from pathlib import Path
 from cortex_ops.adapters.cluster import Cluster
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock
-from cortex_ops.kernel.errors import InputError
 from cortex_ops.kernel.process import RUN_VARIABLE
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.settings import Settings, load_settings
@@ -22,7 +21,7 @@ from cortex_ops.kernel.store import StreamStore
 from cortex_ops.release.history import History
 from cortex_ops.stack import naming
 from cortex_ops.stack.environments import Environment, resolve
-from cortex_ops.stack.load import load_stack
+from cortex_ops.stack.load import load_stack, monorepo
 from cortex_ops.stack.schema import Stack
 from cortex_ops.targets.protocol import Target
 
@@ -107,11 +106,7 @@ class Wiring:
     @property
     def monorepo(self) -> Path:
         """The folder of the monorepo that is built; `InputError` when there is none."""
-        path = self.settings.stack_file.parent / self.stack.source.path
-        if not path.is_dir():
-            where = os.path.normpath(path)
-            raise InputError(f"{self.settings.stack_file}: source.path: {where} is no folder", remedy="correct it")
-        return path.resolve()
+        return monorepo(self.stack, self.settings.stack_file)
 
 
 def wire(

@@ -11,9 +11,8 @@ from cortex_ops.kernel.clock import SYSTEM, Clock, iso
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.values import Placed, TestCase, Verdict
+from cortex_ops.stack.naming import RUNNER
 from cortex_ops.targets.protocol import JobResult, Target
-
-JOB = "integration-tests"
 
 
 def run_tests(
@@ -29,7 +28,7 @@ def run_tests(
             progress.say(f"    {line}", style="dim")
 
     try:
-        result = target.run_job(placed, JOB, deadline=deadline, on_line=show)
+        result = target.run_job(placed, RUNNER, deadline=deadline, on_line=show)
     except OpsError as error:
         result = JobResult(code=None, output="", seconds=0.0, cause=error.message)
     verdict = judge(result, subject=placed.identity, finished_at=iso(clock.now()))

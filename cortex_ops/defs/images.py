@@ -13,6 +13,7 @@ from cortex_ops.defs.seam import Seam
 from cortex_ops.defs.step import FROM, environment, running, wants_environment
 from cortex_ops.kernel.errors import OpsError, OwnTestsFailed
 from cortex_ops.kernel.names import asset_name
+from cortex_ops.stack.naming import EDGE, RUNNER
 from cortex_ops.stack.schema import Stack
 
 SOURCE = dg.AssetKey("source")
@@ -25,7 +26,7 @@ def image_key(name: str) -> dg.AssetKey:
 
 def built_names(stack: Stack) -> list[str]:
     """What we build: the services, the test runner, the proxy. Stores run public images, pinned like the rest."""
-    return [*stack.services, *(["integration-tests"] if stack.tests is not None else []), "edge"]
+    return [*stack.services, *([RUNNER] if stack.tests is not None else []), EDGE]
 
 
 def image_names(stack: Stack) -> list[str]:

@@ -203,7 +203,7 @@ def release_asset(seam: Seam) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 RELEASE,
                 deps=[TESTS],
-                description="What is live: promoted by one switch on a passed verdict, otherwise rolled back.",
+                description="What is live: promoted on a passed verdict, otherwise rolled back.",
             )
         ],
         check_specs=[

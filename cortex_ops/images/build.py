@@ -35,6 +35,7 @@ from cortex_ops.source.fingerprint import Reader, read_dockerfile
 from cortex_ops.source.git import inspect
 from cortex_ops.source.hashes import HashCache
 from cortex_ops.source.ignore import read_ignore
+from cortex_ops.stack.load import monorepo
 from cortex_ops.stack.schema import Stack
 
 PROXY = Path(__file__).resolve().parents[2] / "deploy" / "docker" / "proxy"
@@ -50,20 +51,16 @@ class BuildResult(Value):
     findings: dict[str, tuple[str, ...]] = {}
 
 
-def monorepo(stack: Stack, settings: Settings) -> Path:
-    return (settings.stack_file.parent / stack.source.path).resolve()
-
-
 def fingerprints(stack: Stack, settings: Settings) -> dict[str, str]:
     """64 hex characters by image name, for everything that is built. Asks no engine: a base image that nothing has
     pinned yet counts as unknown, and the first build pins it."""
-    images = buildables(stack, monorepo(stack, settings), PROXY)
+    images = buildables(stack, monorepo(stack, settings.stack_file), PROXY)
     return _fingerprints(images, settings, bases.known_digests(settings))
 
 
 def base_images(stack: Stack, settings: Settings) -> dict[str, str]:
     """Every image that is pulled and not built → the place that names it (a Dockerfile's line, the stack file)."""
-    named = _named(buildables(stack, monorepo(stack, settings), PROXY))
+    named = _named(buildables(stack, monorepo(stack, settings.stack_file), PROXY))
     return {**bases.of_stores(_stores(stack), settings), **named}
 
 
@@ -72,9 +69,9 @@ def build(stack: Stack, settings: Settings, engine: Engine, store: Store, progre
 
     Raises `OpsError` for a Dockerfile that fails, a base image that cannot be had, an engine that is away.
     """
-    images = buildables(stack, monorepo(stack, settings), PROXY)
+    images = buildables(stack, monorepo(stack, settings.stack_file), PROXY)
     with ThreadPoolExecutor(max_workers=2) as pool:  # git and the engine's CLI are both waiting for processes
-        asked = pool.submit(inspect, monorepo(stack, settings))
+        asked = pool.submit(inspect, monorepo(stack, settings.stack_file))
         engine_id, platform = engine_images.identity(engine)
         state = asked.result()
     place = Place(engine_id, platform, owner_of(store), settings.registry)

@@ -9,12 +9,12 @@ from typing import Any
 
 from cortex_ops.adapters.build_log import TESTS
 from cortex_ops.kernel.values import ImageRef
+from cortex_ops.stack.naming import EDGE, RUNNER
 from cortex_ops.stack.quantities import size
 from cortex_ops.stack.schema import Build, Stack
 
 LABEL = "org.cortex-ops."
 LOCAL = "cortex-ops"
-EDGE, RUNNER = "edge", "integration-tests"
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, RefusedError
+from cortex_ops.kernel.values import ImageLock
 from cortex_ops.pipeline.inputs import Inputs, check_environment, put
 from cortex_ops.release.migrations import Migrations, read_migrations
 from cortex_ops.results import BuildStep, ImageResult, SourceResult
@@ -44,25 +47,33 @@ def build(w: Wiring, env: str | None = None, from_ref: str = "") -> BuildStep:
         return _promote_images(w, origin, began, environment.protected if environment else False)
     from cortex_ops.images.build import build as build_images
 
-    w.monorepo  # noqa: B018 - raises when there is none
     result = build_images(w.stack, w.settings, w.engine, w.store, w.progress)
     inputs = Inputs(lock=result.lock, stack_hash=_keep_stack(w), migrations=_migrations(w))
     put(w, "inputs", inputs)
     return BuildStep(
         lock=result.lock,
-        images=tuple(
-            ImageResult(
-                name=name,
-                reference=ref.reference(),
-                fingerprint=ref.fingerprint,
-                built=name in result.built,
-                size=ref.size,
-                seconds=result.seconds.get(name, 0.0),
-                findings=tuple(result.findings.get(name, ())),
-            )
-            for name, ref in sorted(result.lock.images.items())
-        ),
+        images=_results(result.lock, result.built, result.seconds, result.findings),
         seconds=round(w.clock.monotonic() - began, 3),
+    )
+
+
+def _results(
+    lock: ImageLock,
+    built: Collection[str] = (),
+    seconds: Mapping[str, float] = MappingProxyType({}),
+    findings: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> tuple[ImageResult, ...]:
+    return tuple(
+        ImageResult(
+            name=name,
+            reference=ref.reference(),
+            fingerprint=ref.fingerprint,
+            built=name in built,
+            size=ref.size,
+            seconds=seconds.get(name, 0.0),
+            findings=findings.get(name, ()),
+        )
+        for name, ref in sorted(lock.images.items())
     )
 
 
@@ -94,17 +105,7 @@ def _promote_images(w: Wiring, origin: str, began: float, protected: bool) -> Bu
     w.progress.say(f"images of {reference}, built once and tested there; nothing is built here")
     return BuildStep(
         lock=inputs.lock,
-        images=tuple(
-            ImageResult(
-                name=image,
-                reference=ref.reference(),
-                fingerprint=ref.fingerprint,
-                built=False,
-                size=ref.size,
-                seconds=0,
-            )
-            for image, ref in sorted(inputs.lock.images.items())
-        ),
+        images=_results(inputs.lock),
         seconds=round(w.clock.monotonic() - began, 3),
         promoted_from=reference,
     )

@@ -8,20 +8,17 @@ serves, and what is left to do is found by `settle`.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cortex_ops.kernel.clock import SYSTEM, Clock, iso
 from cortex_ops.kernel.errors import OpsError, RefusedError
-from cortex_ops.kernel.process import leftovers
 from cortex_ops.kernel.progress import SILENT, Progress
-from cortex_ops.kernel.redact import Secret, redact
+from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Change, ImageLock, Placed, Placement, Verdict
 from cortex_ops.release.history import History
-from cortex_ops.release.records import Intent, Outcome, Record
+from cortex_ops.release.records import Intent, Record
+from cortex_ops.release.settle import Settler
 from cortex_ops.targets.protocol import Target
 
 
@@ -81,9 +78,17 @@ class Releaser:
         self.wait = wait
         self.migration_deadline = migration_deadline
         self.verify = verify
-        self.newest_backup = newest_backup
         self.clock = clock
-        self.progress = progress
+        self.settler = Settler(
+            environment,
+            target,
+            history,
+            run_id=run_id,
+            actor=actor,
+            newest_backup=newest_backup,
+            clock=clock,
+            progress=progress,
+        )
 
     # -- rollout -------------------------------------------------------------------------------------------
     def roll_out(self, wanted: Wanted) -> Begun:
@@ -156,7 +161,7 @@ class Releaser:
             self.history.put_placed(intent.seq, placed)
             self._bring_up(wanted, placed, before, repair, timings)
         except BaseException as error:
-            self._undo(intent, error, timings)
+            self.settler.undo(intent, error, timings)
             raise
         return Begun(noop=False, record=self.history.record(intent.seq), repaired=repair, timings=timings)
 
@@ -172,16 +177,16 @@ class Releaser:
         findings = target.preflight(placed)
         if findings:
             raise OpsError(findings[0], details=findings[1:])
-        with self._phase("secrets", "delivering secrets", timings):
+        with self.settler.phase("secrets", "delivering secrets", timings):
             target.deliver_secrets(placed, wanted.secrets())
-        with self._phase("prepare", "stores and proxy", timings):
+        with self.settler.phase("prepare", "stores and proxy", timings):
             target.lease.check()
             target.prepare(placed, repair)
-        with self._phase("migrate", "migrations", timings, quiet=not wanted.migrations):
+        with self.settler.phase("migrate", "migrations", timings, quiet=not wanted.migrations):
             for job in wanted.migrations:
                 target.lease.check()
                 self._migrate(placed, job)
-        with self._phase("apply", f"starting release r{placed.placement.seq}", timings):
+        with self.settler.phase("apply", f"starting release r{placed.placement.seq}", timings):
             target.lease.check()
             if before is not None:
                 target.step_aside(before, placed)
@@ -218,7 +223,7 @@ class Releaser:
         with self._leased():
             if verdict is None or not verdict.passed:
                 cause = verdict.cause if verdict else "no verdict was recorded"
-                self._roll_back(intent, f"the tests rejected it: {cause}", timings)
+                self.settler.roll_back(intent, f"the tests rejected it: {cause}", timings)
                 self.target.lease.release()
                 return self.history.record(intent.seq)
             try:
@@ -226,7 +231,7 @@ class Releaser:
                     raise lost
                 self._promote(intent, timings)
             except BaseException as error:
-                self._undo(intent, error, timings)
+                self.settler.undo(intent, error, timings)
                 raise
         return self.history.record(intent.seq)
 
@@ -242,7 +247,7 @@ class Releaser:
         placed = self.history.placed(intent.seq)
         if placed is None:
             raise OpsError(f"release {intent.seq} has no rendering in the store")
-        with self._phase("switch", f"switching the traffic to r{intent.seq}", timings):
+        with self.settler.phase("switch", f"switching the traffic to r{intent.seq}", timings):
             self.target.lease.check()
             if not self.target.present(intent.seq):
                 raise OpsError(f"r{intent.seq} passed its tests but is not ready any more")
@@ -250,7 +255,7 @@ class Releaser:
             problems = self.verify(self.target)
             if problems:
                 raise OpsError(f"r{intent.seq} does not answer from outside: {problems[0]}", details=problems[1:])
-        self._finish(intent, "promoted", serves=intent.seq, timings=timings)
+        self.settler.finish(intent, "promoted", serves=intent.seq, timings=timings)
         self.target.lease.release()
 
     # -- rollback on request -------------------------------------------------------------------------------
@@ -311,9 +316,9 @@ class Releaser:
                     }
                 )
             )
-            with self._phase("switch", f"switching the traffic back to r{serves}", timings):
+            with self.settler.phase("switch", f"switching the traffic back to r{serves}", timings):
                 self.target.switch(placed)
-            self._finish(intent, "promoted", serves=serves, timings=timings)
+            self.settler.finish(intent, "promoted", serves=serves, timings=timings)
             self.target.lease.release()
             return self.history.record(intent.seq)
 
@@ -325,109 +330,24 @@ class Releaser:
         """
         todo = self.history.unfinished()
         if holding:
-            return self._settle([record for record in todo if record.intent.run_id != self.run_id])
+            return self.settler.settle([record for record in todo if record.intent.run_id != self.run_id])
         if not todo:
             return []
         with self._leased():
-            settled = self._settle(self.history.unfinished())
+            settled = self.settler.settle(self.history.unfinished())
             self.target.lease.release()
         return settled
-
-    def _settle(self, todo: list[Record]) -> list[Record]:
-        """With the lease. What a run left is looked for though its release is finished: it may have come later."""
-        for record in todo:
-            _end_leftovers(record.intent.run_id)
-        self.target.reap(self.run_id)
-        return [self._settle_one(record) for record in todo]
-
-    def _settle_one(self, record: Record) -> Record:
-        intent = record.intent
-        self.progress.say(f"settling r{intent.seq}, left unfinished by run {intent.run_id}")
-        serving = intent.returns_to or intent.seq
-        if self.target.live().release == f"r{serving}":
-            passed = intent.kind == "rollback" or (record.verdict is not None and record.verdict.passed)
-            if passed and self.target.present(serving):
-                self._finish(intent, "promoted", serves=serving, cause="its run ended after the switch")
-                return self.history.record(intent.seq)
-        self._roll_back(intent, "its run was interrupted", {})
-        return self.history.record(intent.seq)
 
     def interrupt(self, cause: str = "the run was interrupted") -> None:
         """Undo what this run began and did not finish; called when the run is told to end."""
         record = self._mine()
         if record is not None:
             with self._leased():
-                self.target.reap("")
-                self._settle_or_undo(record, cause)
-                self.target.reap("")
+                self.settler.interrupt(record, cause)
                 self.target.lease.release()
         elif (holder := self.target.lease.holder()) is not None and holder.owner == self.run_id:
             self.target.lease.acquire(self.run_id, self.actor)
             self.target.lease.release()
-
-    def _settle_or_undo(self, record: Record, cause: str) -> None:
-        if self.target.live().release == f"r{record.seq}" and record.verdict is not None and record.verdict.passed:
-            self._finish(record.intent, "promoted", serves=record.seq, cause=f"{cause} after the switch")
-        else:
-            self._roll_back(record.intent, cause, {})
-
-    # -- undoing -------------------------------------------------------------------------------------------
-    def _undo(self, intent: Intent, error: BaseException, timings: dict[str, float]) -> None:
-        """Roll back because of `error`. When even that fails, the intent stays open for `settle`."""
-        if isinstance(error, OpsError):
-            cause = error.message
-        elif isinstance(error, Exception):
-            cause = f"{type(error).__name__}: {error}".strip(": ")
-        else:
-            cause = "the run was told to end"
-        try:
-            # Our lease may have been removed. Where another run took it, what we began is that run's to settle.
-            self.target.lease.acquire(self.run_id, self.actor)
-            # An outcome that is written stands, and what it says must stay true: a signal may come right after it.
-            if self.history.record(intent.seq).outcome is None:
-                self._roll_back(intent, cause, timings)
-            self.target.reap("")
-        except Exception as second:
-            self.progress.say(
-                f"undoing r{intent.seq} failed too: {second}; the next run, or `cortex-ops settle "
-                f"-e {self.environment}`, completes it",
-                style="red",
-            )
-        with contextlib.suppress(OpsError):
-            self.target.lease.release()
-
-    def _roll_back(self, intent: Intent, cause: str, timings: dict[str, float]) -> None:
-        previous = self.history.record(intent.previous) if intent.previous else None
-        serves = previous.outcome.serves if previous is not None and previous.outcome else 0
-        self.progress.say(f"✗ r{intent.seq}: {cause.splitlines()[0] if cause else 'rolled back'}", style="red")
-        with self._phase("rollback", f"rolling back to {f'r{serves}' if serves else 'nothing'}", timings):
-            before = self.history.placed(serves) if serves else None
-            tried = self.history.placed(intent.seq)
-            if before is not None and tried is not None:
-                self.target.restore(before, tried)
-                cause += self._step_back(before, tried)
-            live = self.target.live()
-            ours = f"r{intent.returns_to or intent.seq}"
-            if live.release == ours and ours != f"r{serves}":
-                if before is not None:
-                    self.target.switch(before)
-                else:
-                    self.target.close()
-            else:
-                self.target.retract_candidate()
-            if not intent.returns_to:
-                self.target.remove(intent.seq)
-        self._finish(intent, "rolled_back", serves=serves, cause=cause, timings=timings)
-
-    def _step_back(self, before: Placed, tried: Placed) -> str:
-        """Empty, or what does not run again: the rollback goes on without it, and the next release repairs it."""
-        try:
-            self.target.step_back(before, tried)
-        except OpsError as error:
-            left = f"r{before.placement.seq} does not run again as it did: {error.message}"
-            self.progress.say(f"  {left}", style="red")
-            return f"; {left}"
-        return ""
 
     # -- small parts ---------------------------------------------------------------------------------------
     def _mine(self) -> Record | None:
@@ -459,58 +379,6 @@ class Releaser:
         """The bake of an older release ends when its slot is needed."""
         old = [seq for seq in self.target.releases() if seq != serves]
         if old:
-            with self._phase("bake", f"removing {', '.join(f'r{seq}' for seq in old)}", timings):
+            with self.settler.phase("bake", f"removing {', '.join(f'r{seq}' for seq in old)}", timings):
                 for seq in old:
                     self.target.remove(seq)
-
-    @contextlib.contextmanager
-    def _phase(self, key: str, what: str, timings: dict[str, float], *, quiet: bool = False) -> Iterator[None]:
-        began = self.clock.monotonic()
-        try:
-            if quiet:
-                yield
-            else:
-                with self.progress.step(what):
-                    yield
-        finally:
-            timings[key] = round(self.clock.monotonic() - began, 3)
-
-    def _finish(
-        self,
-        intent: Intent,
-        state: str,
-        *,
-        serves: int,
-        cause: str = "",
-        timings: dict[str, float] | None = None,
-    ) -> Outcome:
-        from cortex_ops.kernel.clock import parse_iso
-
-        seconds = (self.clock.now() - parse_iso(intent.started_at)).total_seconds()
-        return self.history.finish(
-            intent.seq,
-            Outcome(
-                state=state,
-                serves=serves,
-                finished_at=iso(self.clock.now()),
-                seconds=round(max(0.0, seconds), 3),
-                cause=redact(cause),
-                settled_by=self.run_id if intent.run_id != self.run_id else "",
-                backup=self.newest_backup(),
-                timings=timings or {},
-            ),
-        )
-
-
-def _end_leftovers(run_id: str) -> None:
-    """End processes that a killed run left on this host; only those that carry its tag."""
-    if not run_id:
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        pids = leftovers(run_id)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-        if not pids:
-            return
-        time.sleep(0.3)

@@ -11,8 +11,8 @@ from cortex_ops.kernel.values import Bundle, Change
 from cortex_ops.render.compose.common import LABEL
 from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import NAME, reached
-from cortex_ops.render.kubernetes.policies import RUNNER
 from cortex_ops.render.yaml_output import read_all_yaml, read_yaml
+from cortex_ops.stack.naming import RUNNER
 from cortex_ops.stack.quantities import cpu
 
 Object = dict[str, Any]

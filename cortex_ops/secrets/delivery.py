@@ -20,7 +20,7 @@ from cortex_ops.kernel.settings import Settings
 from cortex_ops.secrets.keys import version_key
 from cortex_ops.secrets.providers import read_secrets
 from cortex_ops.stack.environments import Environment
-from cortex_ops.stack.naming import secret_volume
+from cortex_ops.stack.naming import RUNNER, secret_volume
 from cortex_ops.stack.schema import Stack
 
 
@@ -39,7 +39,7 @@ def consumers(stack: Stack) -> dict[str, list[str]]:
     }
     out |= {name: [store.secret] for name, store in stack.stores.items()}
     if stack.tests is not None and stack.tests.secrets:
-        out["integration-tests"] = sorted(set(stack.tests.secrets.values()))
+        out[RUNNER] = sorted(set(stack.tests.secrets.values()))
     return out
 
 

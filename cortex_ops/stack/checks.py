@@ -11,10 +11,10 @@ from cortex_ops.stack.clusters import of_clusters
 from cortex_ops.stack.contents import VARIABLE, Finding, known, of_services
 from cortex_ops.stack.graph import cycle
 from cortex_ops.stack.located import Key, Located, Problem, dotted
-from cortex_ops.stack.naming import CONTROL_PORT, FIRST_CANDIDATE_PORT
+from cortex_ops.stack.naming import CONTROL_PORT, EDGE, FIRST_CANDIDATE_PORT, RUNNER
 from cortex_ops.stack.schema import Build, Service, Stack
 
-RESERVED = {"edge", "integration-tests"}
+RESERVED = {EDGE, RUNNER}
 
 
 def check(stack: Stack, located: Located) -> list[tuple[Key, Problem]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from cortex_ops.kernel.collector import collector_paused
+from cortex_ops.kernel.errors import InputError
 from cortex_ops.stack.checks import check
 from cortex_ops.stack.located import Key, Located, Problem, StackError, dotted, locate, read
 from cortex_ops.stack.partial import near, repaired
 from cortex_ops.stack.schema import Stack
 
-__all__ = ["StackError", "load_stack", "load_stack_text"]
+__all__ = ["StackError", "load_stack", "load_stack_text", "monorepo"]
 
 
 def load_stack(path: Path) -> Stack:
@@ -41,6 +43,15 @@ def load_stack_text(text: str, path: Path) -> Stack:
         if not problems:
             return stack
     raise StackError(str(path), problems)
+
+
+def monorepo(stack: Stack, stack_file: Path) -> Path:
+    """The folder of the monorepo that is built; `InputError` when there is none."""
+    path = stack_file.parent / stack.source.path
+    if not path.is_dir():
+        where = os.path.normpath(path)
+        raise InputError(f"{stack_file}: source.path: {where} is no folder", remedy="correct it")
+    return path.resolve()
 
 
 def _further(located: Located, items: list[dict[str, Any]]) -> list[Problem]:

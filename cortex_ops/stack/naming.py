@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# What every system has beside its declared parts, so no service may be called so: the proxy, and who tests a release.
+EDGE = "edge"
+RUNNER = "integration-tests"
+
 # The proxy's own listeners, which no route may take: its control, and one a routed service for the candidate.
 CONTROL_PORT = 8404
 FIRST_CANDIDATE_PORT = 20001

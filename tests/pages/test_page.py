@@ -102,7 +102,7 @@ def test_the_release_says_what_is_live_and_links_to_it(page: tuple[Browser, str]
     see(
         page,
         "/assets/release",
-        "What is live: promoted by one switch",
+        "What is live: promoted on a passed verdict",
         "r7",
         "http://127.0.0.1:8080",
         picture="release",

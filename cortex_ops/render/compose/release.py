@@ -21,7 +21,7 @@ from cortex_ops.render.compose.common import (
 )
 from cortex_ops.render.compose.edge import routes
 from cortex_ops.render.inputs import SECRETS, RenderInputs
-from cortex_ops.stack.naming import CONTROL_PORT
+from cortex_ops.stack.naming import CONTROL_PORT, RUNNER
 from cortex_ops.stack.schema import Service
 
 HOST = "host.docker.internal"
@@ -41,10 +41,10 @@ def release_document(inputs: RenderInputs, placement: Placement) -> dict[str, An
         for number in range(len(service.volumes)):
             volumes[f"{name}-volume-{number}"] = {"name": f"{inputs.prefix}-{name}-volume-{number}"}
     if inputs.stack.tests is not None:
-        services[f"integration-tests-r{placement.seq}"] = _tests(inputs, placement)
+        services[f"{RUNNER}-r{placement.seq}"] = _tests(inputs, placement)
         if inputs.stack.tests.secrets:
-            volumes["integration-tests-secrets"] = {
-                "name": inputs.secret_volume("integration-tests"),
+            volumes[f"{RUNNER}-secrets"] = {
+                "name": inputs.secret_volume(RUNNER),
                 "external": True,
             }
     used = {network for service in services.values() for network in service["networks"]}
@@ -154,7 +154,7 @@ def _tests(inputs: RenderInputs, placement: Placement) -> dict[str, Any]:
         name = text.removeprefix("route:")
         return f"http://edge:{listeners[name]}" if text.startswith("route:") else text
 
-    ref = inputs.image("integration-tests")
+    ref = inputs.image(RUNNER)
     out: dict[str, Any] = {**image_fields(ref)}
     if ref.user:
         out["user"] = ref.user
@@ -167,9 +167,9 @@ def _tests(inputs: RenderInputs, placement: Placement) -> dict[str, Any]:
     }
     out |= hardened(tmpfs=["/tmp"])
     out |= limits("512Mi", "1")
-    out["volumes"] = [mount("integration-tests-secrets", SECRETS, read_only=True)] if tests.secrets else []
+    out["volumes"] = [mount(f"{RUNNER}-secrets", SECRETS, read_only=True)] if tests.secrets else []
     out["networks"] = {"candidate": {}}
     out["profiles"] = ["jobs"]
     out["restart"] = "no"
-    out["labels"] = labels(inputs, "job", "integration-tests", placement)
+    out["labels"] = labels(inputs, "job", RUNNER, placement)
     return out

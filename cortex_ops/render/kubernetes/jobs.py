@@ -18,7 +18,8 @@ from cortex_ops.render.kubernetes.common import (
     user_of,
     variables,
 )
-from cortex_ops.render.kubernetes.policies import RUNNER, deployed
+from cortex_ops.render.kubernetes.policies import deployed
+from cortex_ops.stack.naming import RUNNER
 from cortex_ops.stack.schema import Resources, Service
 
 MIGRATION_S = 300

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from cortex_ops.render.inputs import RenderInputs
 from cortex_ops.render.kubernetes.common import Object, named, selector
-from cortex_ops.stack.naming import STORE_PORTS
+from cortex_ops.stack.naming import RUNNER, STORE_PORTS
 from cortex_ops.stack.schema import Service
 
-RUNNER = "integration-tests"
 NAMESPACE = "kubernetes.io/metadata.name"  # which every namespace carries
 PRIVATE = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from cortex_ops.kernel.clock import ManualClock
 from cortex_ops.kernel.errors import OpsError, RefusedError
+from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.values import Change, Verdict
 from cortex_ops.release.history import History
 from cortex_ops.release.machine import Releaser, Wanted
@@ -48,7 +49,15 @@ class Bench:
         self.history = History(self.store, "local")
         self.count = 0
 
-    def process(self, *, die_at: int = 0, told_at: int = 0, fail: str = "", drift: str = "correct") -> Releaser:
+    def process(
+        self,
+        *,
+        die_at: int = 0,
+        told_at: int = 0,
+        fail: str = "",
+        drift: str = "correct",
+        progress: Progress = SILENT,
+    ) -> Releaser:
         self.count += 1
         self.target = StandInTarget(self.world, die_at=die_at, told_at=told_at, fail=fail)
         run = f"run{self.count}"
@@ -60,6 +69,7 @@ class Bench:
             actor="someone",
             clock=ManualClock(),
             drift_policy=drift,
+            progress=progress,
         )
 
     def release(self, content: str, verdict: Verdict = PASSED, **options: object) -> Releaser:
@@ -223,6 +233,19 @@ def test_a_run_whose_lease_was_taken_while_it_applied_undoes_nothing(bench: Benc
         slow.roll_out(wanted("two"))
     assert sorted(bench.world.running) == [1, 2] and bench.world.holder == "run3"
     assert [one.seq for one in bench.history.unfinished()] == [2], "that run settles it"
+    assert "reap" not in target.calls[target.calls.index("apply") :], "what is there now is the other run's"
+
+
+def test_a_sweep_that_fails_after_an_undo_does_not_make_the_undo_a_failed_one(bench: Bench) -> None:
+    bench.release("one")
+    said: list[str] = []
+    releaser = bench.process(fail="apply", progress=Progress(sink=said.append))
+    target = bench.target
+    target.during["remove"] = lambda: setattr(target, "fail", "reap")
+    with pytest.raises(OpsError, match="apply failed"):
+        releaser.roll_out(wanted("two"))
+    assert bench.serving() == "one" and not bench.world.holder and not bench.history.unfinished()
+    assert target.calls.count("reap") == 2 and not [line for line in said if "undoing" in line]
 
 
 def test_a_rollback_switches_back_while_the_old_release_still_runs(bench: Bench) -> None:

@@ -1,11 +1,11 @@
-"""What the engine reports of our containers, in the terms of `expected`; and why one of them is doomed."""
+"""What the engine reports of our containers, in the terms of `expected`."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from cortex_ops.adapters.engine import Engine
+from cortex_ops.kernel.redact import redact
 from cortex_ops.kernel.values import Value
 from cortex_ops.targets.compose.expected import Fields
 
@@ -157,32 +157,12 @@ def _fields(c: dict[str, Any]) -> Fields:
     )
 
 
-def doomed(seen: Seen, budget: int) -> str | None:
-    """Why this container will not become ready, or None while there is hope. `budget` is in restarts."""
-    if seen.error:
-        return f"{seen.service} cannot start: {seen.error}"
-    if seen.oom:
-        return f"{seen.service} was killed: it used more memory than its limit of {seen.fields.memory} bytes"
-    if seen.status == "dead":
-        return f"{seen.service} is dead"
-    if seen.restarts > budget:
-        return f"{seen.service} keeps crashing (exit {seen.exit_code}, {seen.restarts} restarts)"
-    if seen.status == "exited" and seen.fields.restart in ("no", "on-failure"):
-        return f"{seen.service} exited with code {seen.exit_code}"
-    if seen.health == "unhealthy":
-        return f"{seen.service} is unhealthy: {seen.probe or 'its health check fails without a word'}"
-    return None
+def last_lines(engine: Engine, container: str, lines: int) -> list[str]:
+    """Of its log, redacted; none when the engine has no log of it any more."""
+    from docker.errors import DockerException
 
-
-def given_up(said: str, containers: list[Seen]) -> tuple[str, Seen] | None:
-    """Why compose (`said`) no longer waits for a container that is not doomed to us, and which one. The engine calls
-    one that has crashed unhealthy until its next start, and compose takes its word."""
-    blamed = re.search(r"container (\S+) (?:is unhealthy|exited)", said)
-    seen = next((one for one in containers if blamed and one.name == blamed[1]), None)
-    if seen is None:
-        return None
-    if seen.restarts:
-        return f"{seen.service} keeps crashing ({seen.restarts} restarts)", seen
-    if seen.status != "running":
-        return f"{seen.service} {seen.status} with code {seen.exit_code}", seen
-    return f"{seen.service} is unhealthy: {seen.probe or 'its health check fails without a word'}", seen
+    try:
+        raw = engine.client.api.logs(container, tail=lines)
+    except DockerException:
+        return []
+    return [line for line in redact(raw.decode(errors="replace")).splitlines() if line.strip()]

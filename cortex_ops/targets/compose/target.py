@@ -16,7 +16,7 @@ from typing import Any
 from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.clock import SYSTEM, Clock
-from cortex_ops.kernel.errors import DeadlineError, OpsError
+from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.files import write_atomic
 from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.process import Completed
@@ -27,7 +27,8 @@ from cortex_ops.render.yaml_output import read_yaml
 from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_arguments
 from cortex_ops.targets.compose.expected import Expected, compare, expected
 from cortex_ops.targets.compose.lease import ComposeLease
-from cortex_ops.targets.compose.observed import Seen, doomed, given_up, has_image, image_env, look, look_at_project
+from cortex_ops.targets.compose.observed import Seen, has_image, image_env, last_lines, look, look_at_project
+from cortex_ops.targets.compose.start import Starter
 from cortex_ops.targets.compose.switch import Switch, remove_container
 from cortex_ops.targets.protocol import JobResult, Live, Pruned
 
@@ -58,10 +59,9 @@ class ComposeTarget:
         self.run_id = run_id
         self.progress = progress
         self.clock = clock
-        self.start_deadline = start_deadline
-        self.restart_budget = restart_budget
         self.lease = ComposeLease(engine, prefix, clock=clock)
         self._switch = Switch(engine, prefix, run_id)
+        self._starter = Starter(engine, clock, deadline=start_deadline, restart_budget=restart_budget)
 
     # -- names and files -----------------------------------------------------------------------------------
     def project(self, part: str | int) -> str:
@@ -301,64 +301,8 @@ class ComposeTarget:
         self._up(placed, "release")
 
     def _up(self, placed: Placed, part: str, *extra: str) -> None:
-        """`compose up --wait`, given up as soon as a container is beyond hope, with its reasons and log."""
         project = self.project(placed.placement.seq if part == "release" else part)
-        began = self.clock.monotonic()
-        # What was already broken is what `up` is about to mend; it is doomed only if it breaks anew.
-        broken = {s.id: s.moment for s in look_at_project(self.engine, project) if doomed(s, self.restart_budget)}
-
-        def watch() -> None:
-            for seen in look_at_project(self.engine, project):
-                reason = doomed(seen, self.restart_budget)
-                if reason and broken.get(seen.id) != seen.moment:
-                    raise self._failure(reason, seen)
-            if self.clock.monotonic() - began > self.start_deadline:
-                raise self._late(project)
-
-        pace = _Paced(watch, self.clock, 0.5)
-        # The flag order lets `docker compose … up --wait api-r3` be typed for one service.
-        seconds = str(int(self.start_deadline) + 15)
-        try:
-            self._compose(
-                placed,
-                part,
-                *("up", "--detach", "--wait", "--wait-timeout", seconds, "--no-build", "--remove-orphans", *extra),
-                what=f"starting {project}",
-                deadline=self.start_deadline + 30,
-                watch=pace,
-            )
-        except OpsError as error:
-            raise self._explain(error, project) from error
-
-    def _failure(self, reason: str, seen: Seen) -> OpsError:
-        log = self._tail(seen.id, 25)
-        details = [f"last lines of {seen.service}:", *(f"  {line}" for line in log)] if log else []
-        return OpsError(reason, details=details)  # no word of `docker logs`: a candidate that fails is removed
-
-    def _late(self, project: str) -> DeadlineError:
-        waiting = [s for s in look_at_project(self.engine, project) if not s.ready()]
-        names = ", ".join(f"{s.service} ({f'{s.status} {s.health}'.strip()})" for s in waiting) or "compose itself"
-        details = [line for s in waiting for line in [f"last lines of {s.service}:", *self._tail(s.id, 15)]]
-        return DeadlineError(f"{names} did not become ready within {self.start_deadline:g} s", details=details)
-
-    def _explain(self, error: OpsError, project: str) -> OpsError:
-        """Compose's own failures in one sentence; a doomed container behind it is the better explanation."""
-        text = "\n".join([error.message, *error.details])
-        port = re.search(r"(\d+\.\d+\.\d+\.\d+):(\d+).*(already allocated|already in use)", text)
-        if port:
-            return OpsError(
-                f"port {port[2]} of {port[1]} is already taken; {project} needs it",
-                remedy="stop what holds it, or give the environment another port under `ports:` in the stack file",
-            )
-        if "no space left" in text:
-            return OpsError(f"no space left on the engine's disk while starting {project}", remedy="free some space")
-        containers = look_at_project(self.engine, project)
-        for seen in containers:
-            reason = doomed(seen, self.restart_budget)
-            if reason and reason not in error.message:
-                return self._failure(reason, seen)
-        found = given_up(text, containers)
-        return self._failure(*found) if found else error
+        self._starter.up(project, functools.partial(self._compose, placed, part), *extra)
 
     def run_job(
         self, placed: Placed, job: str, *, deadline: float, on_line: Callable[[str], None] | None = None
@@ -475,28 +419,4 @@ class ComposeTarget:
         seen = [
             s for s in look_at_project(self.engine, self.project(seq)) if s.labels.get(LABEL + "role") == "service"
         ]
-        return {s.name: self._tail(s.id, lines) for s in sorted(seen, key=lambda s: s.ready())}
-
-    def _tail(self, container: str, lines: int) -> list[str]:
-        from docker.errors import DockerException
-
-        from cortex_ops.kernel.redact import redact
-
-        try:
-            raw = self.engine.client.api.logs(container, tail=lines)
-        except DockerException:
-            return []
-        return [line for line in redact(raw.decode(errors="replace")).splitlines() if line.strip()]
-
-
-class _Paced:
-    """Calls through at most once per `interval` seconds."""
-
-    def __init__(self, call: Callable[[], None], clock: Clock, interval: float) -> None:
-        self.call, self.clock, self.interval = call, clock, interval
-        self.last = clock.monotonic()
-
-    def __call__(self) -> None:
-        if self.clock.monotonic() - self.last >= self.interval:
-            self.last = self.clock.monotonic()
-            self.call()
+        return {s.name: last_lines(self.engine, s.id, lines) for s in sorted(seen, key=lambda s: s.ready())}

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cortex_ops.targets.compose.observed import Seen, doomed, given_up, seen_from
+from cortex_ops.targets.compose.observed import Seen, seen_from
+from cortex_ops.targets.compose.start import doomed, given_up
 
 
 def report(status: str, health: dict[str, Any] | None = None, **state: Any) -> Seen:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
@@ -20,7 +21,7 @@ from cortex_ops.defs.schedules import schedules
 from cortex_ops.defs.seam import Seam, Steps, WireFor, wiring_of
 from cortex_ops.defs.sensors import sensors
 from cortex_ops.kernel.collector import collect_rarely
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.errors import InputError, OpsError
 from cortex_ops.kernel.interrupts import never_miss
 from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.stack.environments import deployed
@@ -67,7 +68,7 @@ def build_definitions(
     )
 
 
-def load(*, serving: bool) -> dg.Definitions:
+def load(*, serving: bool, executing: bool) -> dg.Definitions:
     """The definitions of this checkout. A broken stack file ends a process that came to do something, with its
     located errors and exit code 2; a page that is served loads all the same, and shows them."""
     keep_terminal()
@@ -76,6 +77,11 @@ def load(*, serving: bool) -> dg.Definitions:
         collect_rarely()
         never_miss(DagsterExecutionInterruptedError)
     try:
+        if executing and not os.environ.get("DAGSTER_HOME"):
+            raise InputError(
+                "DAGSTER_HOME is not set, so Dagster would record this run in a folder that it deletes",
+                remedy="run `make setup` and work in its checkout, or set DAGSTER_HOME to the checkout's .dagster",
+            )
         return build_definitions()
     except OpsError as error:
         for line in error.lines():
@@ -100,6 +106,8 @@ def broken(error: OpsError) -> dg.Definitions:
     return dg.Definitions(assets=[stack_file_is_broken])
 
 
-if sys.argv[1:3] == ["job", "execute"]:
+_command = sys.argv[1:3]
+_executing = _command in (["job", "execute"], ["asset", "materialize"])
+if _executing:
     sys.excepthook = speak_plainly(sys.excepthook)
-defs = load(serving=sys.argv[1:3] in (["api", "grpc"], ["code-server", "start"]))
+defs = load(serving=_command in (["api", "grpc"], ["code-server", "start"]), executing=_executing)

@@ -36,7 +36,14 @@ class Base:
 
 DEBIAN = "debian:bookworm-slim"
 DEBIAN_SUITE = "bookworm"
-DEBIAN_PACKAGES = "ca-certificates"
+# As small as the public image: no manuals, no translations, and no Perl, which only the merging of /usr would need.
+DEBIAN_FLAGS = (
+    "--variant=minbase",
+    "--include=ca-certificates,usr-is-merged",
+    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+    *(f"--dpkgopt=path-exclude=/usr/share/{one}/*" for one in ("doc", "info", "lintian", "locale", "man")),
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+)
 BASES = (
     Base("node:24-bookworm-slim", "node"),
     Base("postgres:15", "postgres"),
@@ -53,7 +60,7 @@ def ensure_images(project: Path, record: Record) -> None:
         return
     with alone(cache_folder()):
         made = Made(record)
-        debian_hash = hashlib.sha256(f"mmdebstrap minbase {DEBIAN_SUITE} {DEBIAN_PACKAGES} 2".encode()).hexdigest()
+        debian_hash = hashlib.sha256(" ".join((DEBIAN_SUITE, *DEBIAN_FLAGS)).encode()).hexdigest()
         made.ensure(DEBIAN, debian_hash, made.make_debian)
         for base in BASES:
             content = content_of(BARE / base.folder, debian_hash)
@@ -100,8 +107,7 @@ class Made:
         with step(f"making {DEBIAN} from Debian packages"), tempfile.TemporaryDirectory() as folder:
             listed, archive = Path(folder) / "sources.list", Path(folder) / "debian.tar"
             listed.write_text(debian.entries(DEBIAN_SUITE))
-            flags = ("--variant=minbase", f"--include={DEBIAN_PACKAGES}")
-            run(["mmdebstrap", *flags, DEBIAN_SUITE, archive, listed], deadline=900)
+            run(["mmdebstrap", *DEBIAN_FLAGS, DEBIAN_SUITE, archive, listed], deadline=900)
             self._docker("import", "--change", 'CMD ["bash"]', str(archive), DEBIAN)
 
     def build(self, base: Base, content: str) -> None:

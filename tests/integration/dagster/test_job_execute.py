@@ -64,3 +64,10 @@ def test_a_broken_stack_file_is_located_and_exits_2(tiny: Tiny) -> None:
 def test_the_other_jobs_exit_0(tiny: Tiny, job: str) -> None:
     done = tiny.job(job)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_dagster_would_forget_is_refused_before_it_begins(tiny: Tiny) -> None:
+    done = tiny.job("release", variables={"DAGSTER_HOME": ""})
+    assert done.returncode == 2
+    assert "DAGSTER_HOME is not set" in last(done.stderr) and "make setup" in last(done.stderr)
+    assert "building" not in done.stderr and "Traceback" not in done.stderr

@@ -22,7 +22,7 @@ from cortex_ops.images.plan import Buildable
 from cortex_ops.images.sensitive import name_finding, text_finding, value_finding
 from cortex_ops.kernel.canonical import canonical, sha256
 from cortex_ops.kernel.errors import InterruptedByUser, OpsError
-from cortex_ops.kernel.process import end_all
+from cortex_ops.kernel.process import end_all_until
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import ImageRef, Value
@@ -89,7 +89,7 @@ def reading_ahead(engine: Engine, store: Store, tags: Collection[str]) -> Iterat
         yield named
     except BaseException as error:
         if isinstance(error, InterruptedByUser) or not isinstance(error, Exception):
-            end_all()
+            end_all_until(lambda: not thread.is_alive())
         raise
     finally:
         if thread.ident is not None:

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from cortex_ops.kernel.process import end_all
+from cortex_ops.kernel.process import end_all_until
 
 Result = TypeVar("Result")
 
 
 def at_once(tasks: Iterable[Callable[[], Result]], *, most: int = 8) -> list[Result]:
     """The results in the order of the tasks, or the first failure of that order, once all have ended. When the
-    waiting thread is told to end, so are the programs that this process runs."""
-    waiting = list(tasks)
-    if not waiting:
-        return []
-    with ThreadPoolExecutor(min(most, len(waiting))) as pool:
-        running = [pool.submit(task) for task in waiting]
-        try:
-            wait(running)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            end_all()
-            raise
-    return [one.result() for one in running]
+    waiting thread is told to end, so are the programs that this process runs.
+
+    Threads and no pool of futures: being told to end may interrupt any line, and a pool that is interrupted while it
+    is handed its tasks waits for them, or keeps a lock that they need.
+    """
+    waiting = list(enumerate(tasks))
+    count = len(waiting)
+    results: dict[int, Result] = {}
+    failures: dict[int, BaseException] = {}
+
+    def work() -> None:
+        while waiting:
+            try:
+                number, task = waiting.pop(0)
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                results[number] = task()
+            except BaseException as error:
+                failures[number] = error
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(most, count))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        waiting.clear()
+        end_all_until(lambda: not any(thread.is_alive() for thread in threads))
+        raise
+    if failures:
+        raise failures[min(failures)]
+    return [results[number] for number in range(count)]

@@ -170,6 +170,14 @@ def end_all(grace: float = 3.0) -> None:
         _signal_group(pid, signal.SIGKILL)
 
 
+def end_all_until(ended: Callable[[], bool]) -> None:
+    """`end_all` as often as it takes: a thread that was about to start its next program starts it after all."""
+    end_all()
+    while not ended():
+        time.sleep(0.05)
+        end_all()
+
+
 def _group_exists(pgid: int) -> bool:
     try:
         os.killpg(pgid, 0)

@@ -56,10 +56,12 @@ def test_the_first_failure_is_raised_once_all_have_ended() -> None:
     assert ended.is_set()
 
 
-def test_told_to_end_it_ends_what_its_tasks_run() -> None:
+def test_told_to_end_it_ends_what_its_tasks_run_and_what_they_were_about_to_start() -> None:
+    began = time.monotonic()
     with subprocess.Popen([sys.executable, "-c", TOLD], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert [child.stdout.readline() for _ in range(2)] == ["began\n", "began\n"]
         child.send_signal(signal.SIGTERM)
         assert child.stdout.readline() == "told\n"
         assert child.wait(20) == 0
+    assert time.monotonic() - began < 30, "the programs of its tasks ran to their end"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -216,13 +217,13 @@ def test_a_failing_taker_is_reported_as_it_is(store: LocalStore) -> None:
 
 # -- programs on either end --------------------------------------------------------------------------------------
 
-# A stand-in for psql: it answers what a session needs of it, and its shell is a real one.
+# A stand-in for psql: it answers what a session needs of it, and its shell is a real one with a /tmp of its own.
 STAND_IN = r"""
 import subprocess, sys
 for line in sys.stdin:
     sys.stdout.flush()
     if line.startswith("\\! "):
-        subprocess.run(["sh", "-c", line[3:]])
+        subprocess.run(["sh", "-c", line[3:].replace("/tmp/", sys.argv[1] + "/")])
     elif line.startswith("\\echo "):
         print(line[6:].strip(), flush=True)
     elif line.startswith("SELECT "):
@@ -234,7 +235,10 @@ for line in sys.stdin:
 
 @contextmanager
 def a_session(deadline: float = 10.0) -> Iterator[Session]:
-    with Pipeline([Stage([sys.executable, "-c", STAND_IN], "the session")], stdin=subprocess.PIPE) as pipeline:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Pipeline([Stage([sys.executable, "-c", STAND_IN, folder], "the session")], stdin=subprocess.PIPE) as pipeline,
+    ):
         yield Session(pipeline, "it", deadline=deadline)
 
 

@@ -262,11 +262,12 @@ def test_what_an_ended_run_left_goes_with_the_next_release_though_its_own_is_fin
         docker("rm", "-f", *strays, *others, check=False)
 
 
-def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+def test_an_engine_that_is_away_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
     from cortex_ops.wiring import wire
 
+    monkeypatch.delenv("DOCKER_HOST", raising=False)  # which counts for more than what set-up found
     with tiny_project(tmp_path) as project:
         path = tmp_path / ".cortex" / "engine.json"
         kept = path.read_text()

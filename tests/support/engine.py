@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,3 +37,13 @@ def docker(*args: str, check: bool = True, deadline: float = 120) -> str:
     if check and done.returncode:
         raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
     return done.stdout.strip()
+
+
+def remove_images(wanted: Callable[[str], bool]) -> None:
+    """Names of images in the engine, as repository:tag; without a tag as repository@digest. What is in use stays."""
+    form = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+    rows = [row.split() for row in docker("image", "ls", "--digests", "--format", form, check=False).splitlines()]
+    names = {pinned if "<none>" in tagged else tagged for tagged, pinned in rows}
+    mine = sorted(name for name in names if "<none>" not in name and wanted(name))
+    if mine:
+        docker("image", "rm", *mine, check=False, deadline=60 + 10 * len(mine))  # seconds each on a full store

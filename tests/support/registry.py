@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.setup.engine import cache_folder
-from tests.support.engine import docker, docker_env, record
+from tests.support.engine import docker, docker_env, record, remove_images
 from tests.support.tiny import free_port
 
 USER, PASSWORD = "ci", "sentinel-login-9f2c71d04b"
@@ -57,6 +57,7 @@ def registry(
         finally:
             child.terminate()
             child.wait(10)
+            remove_images(lambda name: name.startswith(f"{host}:{port}/"))
 
 
 def _wait(host: str, port: int, tls: Authority | None, child: subprocess.Popen[bytes], log: Path) -> None:

@@ -30,7 +30,7 @@ from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.results import ReleaseStep
 from cortex_ops.targets.compose.teardown import remove_environment
 from cortex_ops.wiring import Wiring, wire
-from tests.support.engine import ROOT, docker, record
+from tests.support.engine import ROOT, docker, record, remove_images
 
 SERVER = """\
 import http from 'node:http'
@@ -247,9 +247,8 @@ class Tiny:
         """This project's own names for images that it built; the images of other projects stay."""
         mark = self.root / ".cortex" / "store" / "images" / "owner"
         if mark.is_file():
-            names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
-            mine = [n for n in names if n.startswith("cortex-ops/") and n.endswith(f"-{mark.read_text()}")]
-            docker("image", "rm", *mine, check=False, deadline=60 + 10 * len(mine))  # seconds each on a full store
+            owner = mark.read_text()
+            remove_images(lambda name: name.startswith("cortex-ops/") and name.endswith(f"-{owner}"))
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> None:

@@ -23,26 +23,36 @@ def at_once(tasks: Iterable[Callable[[], Result]], *, most: int = 8) -> list[Res
     results: dict[int, Result] = {}
     failures: dict[int, BaseException] = {}
 
-    def work() -> None:
-        while waiting:
-            try:
-                number, task = waiting.pop(0)
-            except IndexError:  # another thread took the last one
-                return
-            try:
-                results[number] = task()
-            except BaseException as error:
-                failures[number] = error
+    most = min(most, count)
+    begun: list[None] = []
+    ended: list[None] = []
+    all_ended = threading.Event()
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(most, count))]
+    def work() -> None:
+        begun.append(None)
+        try:
+            while waiting:
+                try:
+                    number, task = waiting.pop(0)
+                except IndexError:  # another thread took the last one
+                    return
+                try:
+                    results[number] = task()
+                except BaseException as error:
+                    failures[number] = error
+        finally:
+            ended.append(None)
+            if len(ended) == most:
+                all_ended.set()
+
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for _ in range(most):
+            threading.Thread(target=work, daemon=True).start()
+        if most:
+            all_ended.wait()  # no join: a thread whose join was interrupted counts as ended
     except BaseException:
         waiting.clear()
-        end_all_until(lambda: not any(thread.is_alive() for thread in threads))
+        end_all_until(lambda: len(ended) == len(begun))
         raise
     if failures:
         raise failures[min(failures)]

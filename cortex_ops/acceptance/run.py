@@ -9,7 +9,9 @@ from __future__ import annotations
 from cortex_ops.acceptance.junit import BEGIN, END, extract, parse
 from cortex_ops.kernel.clock import SYSTEM, Clock, iso
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.process import telling
 from cortex_ops.kernel.progress import SILENT, Progress
+from cortex_ops.kernel.redact import redact
 from cortex_ops.kernel.values import Placed, TestCase, Verdict
 from cortex_ops.stack.naming import RUNNER
 from cortex_ops.targets.protocol import JobResult, Target
@@ -18,7 +20,8 @@ from cortex_ops.targets.protocol import JobResult, Target
 def run_tests(
     target: Target, placed: Placed, *, deadline: float, clock: Clock = SYSTEM, progress: Progress = SILENT
 ) -> Verdict:
-    """`deadline` in seconds. Logs of the release's services are attached when it did not pass."""
+    """`deadline` in seconds. When it did not pass, the logs of the release's services are attached, and what the
+    job said where it gave no results."""
     inside = False
 
     def show(line: str) -> None:
@@ -37,8 +40,14 @@ def run_tests(
             logs = target.logs(placed.placement.seq)
         except OpsError as error:
             logs = {"(logs)": [error.message]}
+        if verdict.infrastructure and (said := _tail(result)):
+            logs = {RUNNER: said, **logs}
         verdict = verdict.model_copy(update={"logs": logs})
     return verdict
+
+
+def _tail(result: JobResult) -> list[str]:
+    return [line for line in redact(result.output).splitlines() if line.strip()][-25:]
 
 
 def judge(result: JobResult, *, subject: str, finished_at: str) -> Verdict:
@@ -60,9 +69,8 @@ def judge(result: JobResult, *, subject: str, finished_at: str) -> Verdict:
     try:
         cases = parse(extract(result.output))
     except OpsError as error:
-        last = [line for line in result.output.splitlines() if line.strip()][-1:]
-        said = f" (exit {result.code}{'; last line: ' + last[0] if last else ''})"
-        return verdict(False, error.message + said, (), True)
+        said = telling(_tail(result))
+        return verdict(False, f"{error.message} (exit {result.code}{said and f'; it said: {said}'})", (), True)
     failed = [case for case in cases if case.outcome == "failed"]
     if failed:
         first = failed[0]

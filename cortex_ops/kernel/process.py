@@ -48,7 +48,7 @@ class ProcessError(OpsError):
 
     def __init__(self, what: str, done: Completed) -> None:
         tail = done.tail()
-        cause = _last_telling(tail)
+        cause = telling(tail)
         super().__init__(
             f"{what} failed (exit {done.code})" + (f": {cause}" if cause else ""),
             details=tail,
@@ -56,7 +56,8 @@ class ProcessError(OpsError):
         self.done = done
 
 
-def _last_telling(lines: list[str]) -> str:
+def telling(lines: Sequence[str]) -> str:
+    """Of a program's last lines the one that says why: the last that speaks of an error, else the last."""
     for line in reversed(lines):
         if "error" in line.lower() or "failed" in line.lower():
             return line.strip()
@@ -357,7 +358,7 @@ class Pipeline:
         order = [i for i, c in enumerate(codes) if c not in (None, 0, *broken)]
         guilty = order[0] if order else next(i for i, c in enumerate(codes) if c != 0)
         tail = [redact(line) for line in self._tails[guilty]][-25:]
-        cause = _last_telling(tail)
+        cause = telling(tail)
         text = f"{self.stages[guilty].what} failed (exit {codes[guilty]})"
         return OpsError(text + (f": {cause}" if cause else ""), details=tail)
 

@@ -66,10 +66,14 @@ fetch('http://127.0.0.1:' + process.env.PORT + '/ready').then(a => process.exit(
 TESTS = """\
 import { readFileSync } from 'node:fs'
 const want = readFileSync('/app/expected.txt', 'utf8').trim()
-// A new pod's traffic may be held up until every node knows which pod it is.
+// A new pod's traffic may be held up until every node knows which pod it is, and a new name be unknown for a moment.
 const ask = async tries => {
   try { return await (await fetch(process.env.API_URL + '/', { signal: AbortSignal.timeout(3000) })).text() }
-  catch (error) { if (tries === 1) throw error; return ask(tries - 1) }
+  catch (error) {
+    if (tries === 1) throw error
+    await new Promise(done => setTimeout(done, 500))
+    return ask(tries - 1)
+  }
 }
 const have = await ask(5)
 const good = want === 'anything' || want === have

@@ -40,6 +40,7 @@ class Rollout:
     force: bool
     say: Callable[[str], None] = lambda _text: None
     least: dict[str, int] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)  # uids of all pods that there were
 
     def run(self, documents: Sequence[Document], calls: Mapping[str, Sequence[str]]) -> None:
         """Apply and wait, wave by wave."""
@@ -106,7 +107,13 @@ class Rollout:
 
     # -- waiting ---------------------------------------------------------------------------------------------
     def _pods(self) -> list[Document]:
-        return self.cluster.items(f"/api/v1/namespaces/{self.namespace}/pods", self.labels)
+        found = self.cluster.items(f"/api/v1/namespaces/{self.namespace}/pods", self.labels)
+        self._seen |= {pod["metadata"]["uid"] for pod in found}
+        return found
+
+    def _ended(self, pods: Sequence[Document]) -> set[str]:
+        """Uids of those that this rollout has seen, and that are gone or told to end."""
+        return self._seen - {pod["metadata"]["uid"] for pod in pods if not pod["metadata"].get("deletionTimestamp")}
 
     def _slices(self) -> list[Document]:
         return self.cluster.items(f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices")
@@ -115,6 +122,7 @@ class Rollout:
         waiting = list(documents)
         while True:
             pods = self._pods()
+            ended = self._ended(pods)
             sets = self.cluster.items(f"/apis/apps/v1/namespaces/{self.namespace}/replicasets", self.labels)
             slices = self._slices() if any(one["kind"] == "Service" for one in waiting) else []
             budget = Budget(
@@ -130,7 +138,7 @@ class Rollout:
                 if live is None:
                     raise OpsError(f"{label} was deleted while it was waited for")
                 live = by_our_deadline(live)
-                mine, kind = newest(live, pods, sets), kind_of(live, slices=slices)
+                mine, kind = newest(live, pods, sets), kind_of(live, slices=slices, ended=ended)
                 if kind.done(live, mine):
                     waiting.remove(document)
                     continue

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +62,8 @@ def test_images_are_pushed_and_pulled_by_digest_with_a_login_that_nothing_keeps(
     password_file = tmp_path / "password"
     password_file.write_text(PASSWORD + "\n")
     tiny.settings_env |= {"CORTEX_OPS_REGISTRY_USER": USER, "CORTEX_OPS_REGISTRY_PASSWORD_FILE": str(password_file)}
-    with watched(tmp_path / "tiny") as seen:
-        done = tiny.job("release")
+    with watched(tmp_path / "theirs") as seen:
+        done = tiny.job("release", variables={"TMPDIR": str(tmp_path / "theirs")})
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("dagster job execute", "buildx bake", "--password-stdin"):
         assert any(words in one for one in seen.commands), f"the watch works: {words}"
@@ -80,7 +81,8 @@ def test_images_are_pushed_and_pulled_by_digest_with_a_login_that_nothing_keeps(
         assert not any(form in data for form in FORMS), where
     for command in seen.commands:
         assert not any(form.decode() in command for form in FORMS), command
-    assert not [path for path in seen.files if "cortex-ops-login-" in path and Path(path).exists()]
+    logins = [path for path in seen.files if "cortex-ops-login-" in path]
+    assert logins and not [path for path in logins if Path(path).exists()]
 
 
 def test_upkeep_removes_the_engines_copies_that_nothing_needs_and_leaves_the_registry_alone(
@@ -155,7 +157,8 @@ def test_a_login_that_ci_left_in_the_persons_configuration_is_used_and_not_copie
     subprocess.run(login, env=env, input=PASSWORD.encode(), check=True, capture_output=True)
     monkeypatch.setenv("DOCKER_CONFIG", str(theirs))
     tiny.settings_env["DOCKER_CONFIG"] = str(theirs)
-    with watched(tmp_path / "tiny") as seen:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "ours"))
+    with watched(tmp_path / "ours") as seen:
         assert all(image.built for image in pipeline.build(tiny.wire(), "local").images)
     assert any("docker-credential-cortex-ops" in where for where in seen.files)
     assert not any(form in data for data in seen.files.values() for form in FORMS)
@@ -231,17 +234,18 @@ class Seen:
 
 
 @contextmanager
-def watched(root: Path) -> Iterator[Seen]:
-    """Command lines of all processes, and files of logins and builds in progress, looked at all the time."""
+def watched(temporary: Path) -> Iterator[Seen]:
+    """Command lines of all processes, and files of logins and builds in progress in this folder for temporary files,
+    looked at all the time."""
+    temporary.mkdir()
     seen = Seen()
 
     def look() -> None:
         seen.commands |= {raw.replace(b"\0", b" ").decode(errors="replace") for raw in argument_vectors()}
-        for folder in Path("/tmp").glob("cortex-ops-*"):
-            for where, _, names in os.walk(folder):  # which passes over a folder that is removed meanwhile
-                for path in (Path(where, name) for name in names):
-                    with contextlib.suppress(OSError):
-                        seen.files[f"{path}"] = seen.files.get(f"{path}", b"") + path.read_bytes()
+        for where, _, names in os.walk(temporary):  # which passes over a folder that is removed meanwhile
+            for path in (Path(where, name) for name in names):
+                with contextlib.suppress(OSError):
+                    seen.files[f"{path}"] = seen.files.get(f"{path}", b"") + path.read_bytes()
 
     with beside(look, 0.02):
         yield seen

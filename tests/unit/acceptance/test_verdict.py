@@ -51,6 +51,18 @@ def test_a_job_that_never_ran_says_why() -> None:
     assert not result.passed and result.infrastructure and result.cause == "no such image"
 
 
-def test_output_without_results_quotes_its_last_line() -> None:
-    result = judge(JobResult(code=137, output="boom", seconds=0), subject="s", finished_at="t")
-    assert "ended without results (exit 137; last line: boom)" in result.cause
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("starting\n\nboom\n", "; it said: boom"),
+        (
+            "TypeError: fetch failed\n    at node:internal\n  [cause]: Error: getaddrinfo ENOTFOUND api\n"
+            "    code: 'ENOTFOUND',\n}\n\nNode.js v24.1.0\n",
+            "; it said: [cause]: Error: getaddrinfo ENOTFOUND api",
+        ),
+        ("", ""),
+    ],
+)
+def test_output_without_results_is_quoted_where_it_says_why(output: str, said: str) -> None:
+    result = judge(JobResult(code=137, output=output, seconds=0), subject="s", finished_at="t")
+    assert result.cause == f"the test job ended without results (exit 137{said})"

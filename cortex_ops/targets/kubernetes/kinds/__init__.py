@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from cortex_ops.targets.kubernetes.kinds.base import Kind
 from cortex_ops.targets.kubernetes.kinds.claim import Claim
@@ -22,12 +22,15 @@ _KINDS: dict[tuple[str, str], type[Deployment] | type[StatefulSet] | type[Job]] 
 }
 
 
-def kind_of(document: Document, *, binding: str = "", slices: Iterable[Document] = ()) -> Kind:
-    """`binding` is the `volumeBindingMode` of a claim's storage class, `slices` the namespace's EndpointSlices."""
+def kind_of(
+    document: Document, *, binding: str = "", slices: Iterable[Document] = (), ended: Collection[str] = ()
+) -> Kind:
+    """`binding` is the `volumeBindingMode` of a claim's storage class, `slices` the namespace's EndpointSlices, and
+    `ended` the uids of pods that end or are gone."""
     kind = str(document.get("kind"))
     if kind == "PersistentVolumeClaim":
         return Claim(binding)
     if (kind, document.get("apiVersion")) == ("Service", "v1"):
-        return Service(slices)
+        return Service(slices, ended)
     known = _KINDS.get((group(str(document.get("apiVersion"))), kind))
     return known() if known is not None else Other()

@@ -202,3 +202,38 @@ def test_every_other_kind_is_done_when_it_is_there() -> None:
     assert asked(workload("NetworkPolicy", {}, {})) == (True, "", "")
     foreign = {"apiVersion": "example.com/v1", "kind": "Job", "metadata": {"name": "x"}}
     assert asked(foreign) == (True, "", "")  # of the same name, and of another API
+
+
+def service(*endpoints: tuple[str, bool | None]) -> tuple[Document, list[Document]]:
+    """(it, the namespace's EndpointSlices): each endpoint is a pod's name and whether it is ready."""
+    live = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api"}, "spec": {"selector": {"app": "api"}}}
+    found = [
+        {"addresses": ["10.0.0.1"], "conditions": {"ready": ready}, "targetRef": {"name": name, "uid": f"uid-{name}"}}
+        for name, ready in endpoints
+    ]
+    return live, [
+        {"metadata": {"labels": {"kubernetes.io/service-name": "api"}}, "endpoints": found},
+        {"metadata": {"labels": {"kubernetes.io/service-name": "web"}}, "endpoints": [{"addresses": ["10.0.0.2"]}]},
+    ]
+
+
+def test_a_service_is_done_when_it_leads_to_a_pod_that_is_ready() -> None:
+    for ready in (True, None):
+        live, slices = service(("new", ready))
+        assert asked(live, slices=slices) == (True, "", "")
+    for endpoints in ([], [("new", False)]):
+        live, slices = service(*endpoints)
+        assert asked(live, slices=slices) == (False, "", "it leads to no pod that is ready")
+
+
+def test_a_service_that_still_leads_to_a_pod_that_ends_is_not_done() -> None:
+    live, slices = service(("new", True), ("old", True))
+    said = "it still leads to pod old, which ends or is gone"
+    assert asked(live, slices=slices, ended={"uid-old"}) == (False, "", said)
+    live, slices = service(("new", True), ("old", False))
+    assert asked(live, slices=slices, ended={"uid-old"})[0], "what is not ready gets no traffic"
+
+
+def test_a_service_without_a_selector_leads_where_somebody_says() -> None:
+    live, _ = service()
+    assert asked({**live, "spec": {}}) == (True, "", "")

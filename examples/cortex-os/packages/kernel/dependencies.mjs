@@ -1,4 +1,4 @@
-// Are the parts that a service needs reachable? Asked at most once per `ttlMs`, however many ask.
+// Are the parts that a service needs reachable? One question at a time, whose answer counts for `ttlMs`, however many ask.
 // `need`: `always` = not ready without it; `once` = must have been reached since the start (so that a wrong address
 // or password stops a rollout), and may be lost later, as a cache may; `optional` = only reported.
 import { within } from './problems.mjs';
@@ -10,7 +10,8 @@ import { within } from './problems.mjs';
 export function watchDependencies(dependencies, { ttlMs = 1000, timeoutMs = 1500 } = {}) {
   const reached = new Set();
   let current;
-  let asked = -Infinity;
+  let underWay = false;
+  let answered = -Infinity;
 
   async function checkOne({ name, check, need = 'always' }) {
     const started = performance.now();
@@ -24,9 +25,12 @@ export function watchDependencies(dependencies, { ttlMs = 1000, timeoutMs = 1500
   }
 
   async function components() {
-    if (performance.now() - asked > ttlMs) {
-      asked = performance.now();
-      current = Promise.all(dependencies.map(checkOne));
+    if (!underWay && performance.now() - answered > ttlMs) {
+      underWay = true;
+      current = Promise.all(dependencies.map(checkOne)).finally(() => {
+        underWay = false;
+        answered = performance.now();
+      });
     }
     return Object.fromEntries(await current);
   }

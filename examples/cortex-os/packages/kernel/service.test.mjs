@@ -69,6 +69,18 @@ test('a part that is needed once may be lost later, and one check serves all who
   assert.equal((await watch.report()).status, 'down');
 });
 
+test('a check that takes longer than its answer would count is not asked for again meanwhile', async () => {
+  let checks = 0;
+  let answer;
+  const watch = watchDependencies([{ name: 'store', check: () => { checks += 1; return new Promise((resolve) => { answer = resolve; }); } }], { ttlMs: 1 });
+  const first = watch.ready();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  const second = watch.ready();
+  answer();
+  assert.deepEqual(await Promise.all([first, second]), [{ ready: true, reasons: [] }, { ready: true, reasons: [] }]);
+  assert.equal(checks, 1);
+});
+
 test('a check that hangs counts as down after its deadline', async () => {
   const watch = watchDependencies([{ name: 'store', check: () => new Promise(() => {}) }], { timeoutMs: 20 });
   assert.deepEqual(await watch.ready(), { ready: false, reasons: ['store: asking store took longer than 20 ms'] });

@@ -12,6 +12,7 @@ import os, signal, sys, time, weakref
 from cortex_ops.kernel.errors import InterruptedByUser
 from cortex_ops.kernel.interrupts import end_on_sigterm
 end_on_sigterm()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
 class Thing: pass
 def dropped(_reference): {in_the_callback}
 thing = Thing()

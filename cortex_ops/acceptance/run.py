@@ -11,7 +11,6 @@ from cortex_ops.kernel.clock import SYSTEM, Clock, iso
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.process import telling
 from cortex_ops.kernel.progress import SILENT, Progress
-from cortex_ops.kernel.redact import redact
 from cortex_ops.kernel.values import Placed, TestCase, Verdict
 from cortex_ops.stack.naming import RUNNER
 from cortex_ops.targets.protocol import JobResult, Target
@@ -40,14 +39,10 @@ def run_tests(
             logs = target.logs(placed.placement.seq)
         except OpsError as error:
             logs = {"(logs)": [error.message]}
-        if verdict.infrastructure and (said := _tail(result)):
+        if verdict.infrastructure and (said := result.tail()):
             logs = {RUNNER: said, **logs}
         verdict = verdict.model_copy(update={"logs": logs})
     return verdict
-
-
-def _tail(result: JobResult) -> list[str]:
-    return [line for line in redact(result.output).splitlines() if line.strip()][-25:]
 
 
 def judge(result: JobResult, *, subject: str, finished_at: str) -> Verdict:
@@ -69,7 +64,7 @@ def judge(result: JobResult, *, subject: str, finished_at: str) -> Verdict:
     try:
         cases = parse(extract(result.output))
     except OpsError as error:
-        said = telling(_tail(result))
+        said = telling(result.tail())
         return verdict(False, f"{error.message} (exit {result.code}{said and f'; it said: {said}'})", (), True)
     failed = [case for case in cases if case.outcome == "failed"]
     if failed:

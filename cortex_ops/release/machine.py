@@ -197,7 +197,7 @@ class Releaser:
     def _migrate(self, placed: Placed, job: str) -> None:
         result = self.target.run_job(placed, job, deadline=self.migration_deadline)
         if result.code != 0:
-            last = [line for line in result.output.splitlines() if line.strip()][-15:]
+            last = result.tail(15)
             cause = result.cause or (last[-1] if last else "it said nothing")
             raise OpsError(f"migration {job} failed (exit {result.code}): {cause}", details=last)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from cortex_ops.kernel.redact import Secret
+from cortex_ops.kernel.redact import Secret, redact
 from cortex_ops.kernel.values import Change, ImageLock, Placed, Value
 
 
@@ -29,6 +29,10 @@ class JobResult(Value):
     output: str
     seconds: float
     cause: str = ""
+
+    def tail(self, lines: int = 25) -> list[str]:
+        """The last non-empty lines of its output, redacted."""
+        return [line for line in redact(self.output).splitlines() if line.strip()][-lines:]
 
 
 class Pruned(Value):

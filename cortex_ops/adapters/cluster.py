@@ -235,6 +235,11 @@ class Cluster:
             "PATCH", path, query=query, body=document, content=APPLY, secret=document["kind"] == "Secret"
         )
 
+    def rehearse(self, document: Object) -> None:
+        """Asks whether the server takes the document as the whole of an object that is there; nothing changes."""
+        query = {"fieldManager": MANAGER, "dryRun": "All", "fieldValidation": "Strict"}
+        self.request("PUT", self.path_of(document), query=query, body=document, secret=document["kind"] == "Secret")
+
     def create(self, document: Object) -> Object:
         folder = self.path_of(document).rsplit("/", 1)[0]
         query = {"fieldManager": MANAGER}

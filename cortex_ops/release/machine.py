@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from cortex_ops.kernel.clock import SYSTEM, Clock, iso
 from cortex_ops.kernel.errors import OpsError, RefusedError
+from cortex_ops.kernel.process import telling
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Change, ImageLock, Placed, Placement, Verdict
@@ -198,7 +199,7 @@ class Releaser:
         result = self.target.run_job(placed, job, deadline=self.migration_deadline)
         if result.code != 0:
             last = result.tail(15)
-            cause = result.cause or (last[-1] if last else "it said nothing")
+            cause = result.cause or telling(last) or "it said nothing"
             raise OpsError(f"migration {job} failed (exit {result.code}): {cause}", details=last)
 
     def _refuse_breaking(self, live: Record | None, wanted: Wanted) -> None:

@@ -15,10 +15,18 @@ from cortex_ops import pipeline
 from cortex_ops.render.kubernetes.custom import findings
 from deploy.setup.engine import cache_folder
 from deploy.setup.kinds import istio_kinds
-from tests.support.cluster import ClusterTiny, Object, cluster_project, kubectl, until
+from tests.support.cluster import ClusterTiny, Object, cluster, cluster_project, kubectl, until
 
 KIND = "serviceentries.networking.istio.io"
 HOST = {"mlx": {"port": "8081", "health": "/health"}}
+
+
+def listed(kind: Object) -> bool:
+    """Whether there is a list of this kind's objects. A server that was never asked for one makes it when the kind is
+    deleted, and when it is not ready at once, may try again only after minutes."""
+    spec = kind["spec"]
+    (version,) = (one["name"] for one in spec["versions"] if one["storage"])
+    return cluster().get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}") is not None
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +37,7 @@ def kinds() -> Iterator[list[Object]]:
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": found})
     try:
         kubectl("create", "-f", "-", stdin=text)
-        until(
-            "Istio's kinds", lambda: "serviceentries" in kubectl("api-resources", "--api-group=networking.istio.io")
-        )
+        until("Istio's kinds", lambda: all(listed(one) for one in found))
         yield found
     finally:
         kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)

@@ -110,10 +110,24 @@ def test_a_rollback_brings_the_earlier_release_back(tiny: ClusterTiny) -> None:
     assert step.record.intent.kind in ("release", "rollback")
 
 
+# Beside the rendered way of asking, which is what an apply alone would make of it, the server takes no other.
+PROBE = {
+    "spec": {
+        "template": {
+            "spec": {
+                "containers": [{"name": "api", "readinessProbe": {"httpGet": None, "exec": {"command": ["true"]}}}]
+            }
+        }
+    }
+}
+
+
 @pytest.mark.parametrize(
     "edit",
     [
         ("set", "env", "deployment/api", "DEBUG=yes"),
+        ("patch", "deployment", "api", "-p", json.dumps(PROBE)),
+        ("patch", "service", "api", "-p", json.dumps({"spec": {"ports": [{"name": "more", "port": 9}]}})),
         ("set", "resources", "deployment/api", "--limits=memory=200Mi"),
         ("scale", "deployment/api", "--replicas=2"),
         ("delete", "service", "api"),

@@ -173,7 +173,9 @@ class StandInTarget:
         self.world.jobs.append(job)
         if job not in KNOWN_JOBS:
             return JobResult(code=None, output="", seconds=0.0, cause=f"no job {job}")
-        return JobResult(code=1 if self.fail == job else 0, output="asked", seconds=0.0)
+        if self.fail == job:
+            return JobResult(code=1, output="asked\nerror: it was said to fail\n    at line 3\n", seconds=0.0)
+        return JobResult(code=0, output="asked", seconds=0.0)
 
     def present(self, seq: int) -> bool:
         self.call("present")

@@ -1,4 +1,5 @@
-"""Who set which field, of `metadata.managedFields`: what others added to our objects, and what we left behind.
+"""Who set which field, of `metadata.managedFields`: what others added to our objects, what we left behind, and how
+the one becomes the other.
 
 FieldsV1 names a field `f:name`, an item of a list `k:{its keys}`, `v:its value` or `i:its position`; `.` is the thing
 itself.
@@ -6,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -65,12 +67,12 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
 
 
 class Field(Value):
-    """One field of a live object: who set it, where a person finds it, and its JSON pointer."""
+    """One field of a live object: who set it, where a person finds it, and its name in FieldsV1."""
 
     object: str
     manager: str
     path: str
-    pointer: str
+    steps: Steps
 
 
 def foreign(rendered: Document, live: Document, ours: str, ignore: Iterable[str] = ()) -> list[Field]:
@@ -100,8 +102,8 @@ def foreign(rendered: Document, live: Document, ours: str, ignore: Iterable[str]
         if any(steps[:length] in theirs for length in range(1, len(steps))):
             continue
         found = _resolve(live, steps)
-        if found is not None and not _is_default(steps[-1].removeprefix("f:"), found[2]):
-            out.append(_field(live, manager, found))
+        if found is not None and not _is_default(steps[-1].removeprefix("f:"), found[1]):
+            out.append(Field(object=Ref.of(live).label(), manager=manager, path=found[0], steps=steps))
     return out
 
 
@@ -114,30 +116,54 @@ def leftovers(rendered: Document, live: Document, ours: str) -> list[Field]:
             gone = next((n for n in range(1, len(steps) + 1) if _resolve(rendered, steps[:n]) is None), None)
             where = _resolve(live, steps[:gone]) if gone is not None else None
             if where is not None:
-                found.setdefault(where[1], _field(live, ours, where))
+                one = Field(object=Ref.of(live).label(), manager=ours, path=where[0], steps=steps[:gone])
+                found.setdefault(one.path, one)
     return list(found.values())
 
 
-def removals(fields: Iterable[Field], resource_version: str = "") -> list[Document]:
-    """A JSON patch that takes these fields of one object away: from the end of every list, so that positions hold,
-    and only while the object is at `resource_version`, since positions are those of what was read."""
-    found = {tuple(one.pointer.split("/")[1:]) for one in fields}
-    found = {one for one in found if not any(one[:length] in found for length in range(1, len(one)))}
+def taken_over(live: Document, fields: Iterable[Field], ours: str) -> list[Document]:
+    """The `managedFields` of an object in which these fields are no longer those of others, but what the manager
+    `ours` has applied. An apply of ours that leaves them out takes them away then, together with all else that it
+    changes: nothing is ever half removed, and what is removed need not be valid without what takes its place."""
+    entries: list[Document] = copy.deepcopy(live["metadata"].get("managedFields") or [])
+    mine = next((one for one in entries if _applies(one, ours)), None)
+    if mine is None:
+        mine = {"manager": ours, "operation": "Apply", "apiVersion": live["apiVersion"], "fieldsType": "FieldsV1"}
+        entries.append(mine)
+    for one in fields:
+        managers = one.manager.split(", ")
+        for entry in entries:
+            if entry.get("manager") in managers and not entry.get("subresource"):
+                _join(mine.setdefault("fieldsV1", {}), _cut(entry.get("fieldsV1") or {}, one.steps))
+    return [one for one in entries if one.get("fieldsV1")]
 
-    def last_first(tokens: Steps) -> list[tuple[bool, int, str]]:
-        return [(token.isdigit(), int(token) if token.isdigit() else 0, token) for token in tokens]
 
-    ordered = sorted(found, key=last_first, reverse=True)
-    patch: list[Document] = [{"op": "remove", "path": "/" + "/".join(tokens)} for tokens in ordered]
-    if patch and resource_version:
-        patch.insert(0, {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version})
-    return patch
+def _cut(fields: Document, steps: Steps) -> Document:
+    """What is taken out of a set of fields: all at `steps` and below, empty when it is not there. What holds nothing
+    afterwards goes."""
+    first, rest = steps[0], steps[1:]
+    if first not in fields:
+        return {}
+    if not rest:
+        return {first: fields.pop(first)}
+    found = _cut(fields[first], rest)
+    if not fields[first] and found:
+        del fields[first]
+    return {first: found} if found else {}
+
+
+def _join(target: Document, more: Document) -> None:
+    for key, inner in more.items():
+        _join(target.setdefault(key, {}), inner)
 
 
 def applied(live: Document, ours: str) -> list[Document]:
     """What the manager `ours` has applied of an object, as FieldsV1; empty when it has applied nothing."""
-    entries = [one for one in _entries(live) if one.get("manager") == ours and one.get("operation") == "Apply"]
-    return [one.get("fieldsV1") or {} for one in entries]
+    return [one.get("fieldsV1") or {} for one in _entries(live) if _applies(one, ours)]
+
+
+def _applies(entry: Document, manager: str) -> bool:
+    return bool((entry.get("manager"), entry.get("operation")) == (manager, "Apply") and not entry.get("subresource"))
 
 
 def _entries(live: Document) -> list[Document]:
@@ -168,24 +194,23 @@ def _in_scope(live: Document, steps: Steps) -> bool:
     return live["kind"] != "Namespace" or steps[2].startswith("f:pod-security.kubernetes.io/")
 
 
-def _resolve(document: Any, steps: Steps) -> tuple[str, str, Any] | None:
-    """(JSON pointer, path for a person, value) of a field in an object; None when it is not there."""
-    pointer, path, value = "", "", document
+def _resolve(document: Any, steps: Steps) -> tuple[str, Any] | None:
+    """(path for a person, value) of a field in an object; None when it is not there."""
+    path, value = "", document
     for step in steps:
         kind, _, name = step.partition(":")
         if kind == "f":
             if not isinstance(value, dict) or value.get(name) is None:
                 return None
-            token, path, value = name, join(path, name), value[name]
+            path, value = join(path, name), value[name]
         else:
             position = _position(value, kind, name)
             if position is None:
                 return None
             keys = json.loads(name)
             shown = "/".join(str(one) for one in keys.values()) if kind == "k" else str(keys)
-            token, path, value = str(position), f"{path}[{shown}]", value[position]
-        pointer += "/" + token.replace("~", "~0").replace("/", "~1")
-    return pointer, path, value
+            path, value = f"{path}[{shown}]", value[position]
+    return path, value
 
 
 def _position(items: Any, kind: str, name: str) -> int | None:
@@ -205,7 +230,3 @@ def _is_default(name: str, value: Any) -> bool:
     if isinstance(value, dict):
         return all(_is_default(key, one) for key, one in value.items())
     return value in _DEFAULTS.get(name, ())
-
-
-def _field(live: Document, manager: str, found: tuple[str, str, Any]) -> Field:
-    return Field(object=Ref.of(live).label(), manager=manager, path=found[1], pointer=found[0])

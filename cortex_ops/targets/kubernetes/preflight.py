@@ -16,7 +16,7 @@ from cortex_ops.kernel.values import ImageLock
 from cortex_ops.render.kubernetes.common import PART_OF
 from cortex_ops.targets.kubernetes.equal import quantity
 from cortex_ops.targets.kubernetes.objects import Document, Ref, group, labels_of
-from cortex_ops.targets.kubernetes.rollout import apply
+from cortex_ops.targets.kubernetes.rollout import apply, others, refused
 
 VERBS = ("get", "list", "create", "patch", "delete")
 
@@ -202,7 +202,18 @@ def _dry_run(cluster: Cluster, namespace: str, documents: Sequence[Document], fo
         try:
             apply(cluster, document, force=force, dry_run=True)
         except OpsError as error:
-            return str(error)
+            live = cluster.get(cluster.path_of(document)) if force else None
+            if live is None or not others(document, live):
+                return str(error)
+            return alone(document)
+        return ""
+
+    def alone(document: Document) -> str:
+        """What others have set in it may be what is refused, and is taken away."""
+        try:
+            cluster.rehearse(document)
+        except ClusterError as error:
+            return str(refused(Ref.of(document).label(), error))
         return ""
 
     found = at_once([functools.partial(one, document) for document in documents])

@@ -14,7 +14,7 @@ from cortex_ops.kernel.redact import redact
 from cortex_ops.targets.kubernetes.events import LogSource, explain, log_sources
 from cortex_ops.targets.kubernetes.kinds import kind_of
 from cortex_ops.targets.kubernetes.objects import WORKLOADS, Document, Ref
-from cortex_ops.targets.kubernetes.ownership import applied, foreign, removals
+from cortex_ops.targets.kubernetes.ownership import Field, applied, foreign, taken_over
 from cortex_ops.targets.kubernetes.pods import Budget, earlier, newest, stuck
 from cortex_ops.targets.kubernetes.waves import waves
 
@@ -23,6 +23,8 @@ POLL_S = 0.5
 UNSCHEDULABLE_S = 30.0  # a node may come; an autoscaler of nodes has its own, longer deadline to be set
 TAIL = 25
 LINE = 500  # characters of one line of a log that are shown
+TRIES = 20  # to change an object that others change at the same time
+TRY_S = 0.1
 NAMES_S = 30.0  # for so long, where nothing else is set, a cluster's DNS answers what it answered before
 
 
@@ -74,24 +76,41 @@ class Rollout:
 
     # -- applying --------------------------------------------------------------------------------------------
     def apply(self, document: Document) -> Document:
-        """One object; what others have set in it goes when we may take it over."""
-        if document["kind"] in ("Deployment", "StatefulSet"):
-            live = self.cluster.get(self.cluster.path_of(document))
-            if live is not None and self.force:
-                self._take_away(document, live)
-            if document["kind"] == "Deployment" and "replicas" not in document["spec"]:
-                self._hand_over(document, live)
-        return apply(self.cluster, document, force=self.force)
+        """One object; what others have set in it goes when we may take it over. What rolls is asked for that first,
+        and rolls once; of all else the answer says it."""
+        rolls = document["kind"] in ("Deployment", "StatefulSet")
+        live = self.cluster.get(self.cluster.path_of(document)) if rolls else None
+        if live is not None:
+            self._take_over(document, live)
+        if document["kind"] == "Deployment" and "replicas" not in document["spec"]:
+            self._hand_over(document, live)
+        done = apply(self.cluster, document, force=self.force)
+        if not rolls and self._take_over(document, done):
+            done = apply(self.cluster, document, force=self.force)
+        return done
 
-    def _take_away(self, document: Document, live: Document) -> None:
-        patch = removals(foreign(document, live, MANAGER, (HANDOVER,)), live["metadata"]["resourceVersion"])
-        if not patch:
-            return
-        try:
-            self.cluster.patch(document, patch)
-        except ClusterError as error:
-            if error.status not in (409, 422):  # it changed since it was read: what is left is drift, and found again
-                raise
+    def _take_over(self, document: Document, live: Document) -> bool:
+        """Whether something in it was of others and is ours to take away now. Whoever writes its status makes it
+        another object than was read; it is read again then."""
+        now: Document | None = live
+        for _ in range(TRIES):
+            fields = others(document, now) if now is not None and self.force else []
+            if now is None or not fields:
+                return False
+            version = {"op": "test", "path": "/metadata/resourceVersion", "value": now["metadata"]["resourceVersion"]}
+            entries = {"op": "replace", "path": "/metadata/managedFields", "value": taken_over(now, fields, MANAGER)}
+            try:
+                self.cluster.patch(document, [version, entries])
+            except ClusterError as error:
+                if error.status not in (404, 409, 422):
+                    raise
+                refusal = error
+            else:
+                return True
+            self.clock.sleep(TRY_S)
+            now = self.cluster.get(self.cluster.path_of(document))
+        one = fields[0]
+        raise OpsError(f"{one.object}: {one.path}, set by {one.manager}, cannot be taken over: {refusal.message}")
 
     def _hand_over(self, document: Document, live: Document | None) -> None:
         """An autoscaler is to own `replicas`. Who owned it and then leaves it out sets it back to 1, so another name
@@ -202,6 +221,11 @@ def apply(cluster: Cluster, document: Document, *, force: bool, dry_run: bool = 
         return cluster.apply(document, force=force, dry_run=dry_run)
     except ClusterError as error:
         raise refused(label, error) from error
+
+
+def others(document: Document, live: Document) -> list[Field]:
+    """What other managers have set in it, and is not theirs to set."""
+    return foreign(document, live, MANAGER, (HANDOVER,))
 
 
 def refused(label: str, error: ClusterError) -> OpsError:

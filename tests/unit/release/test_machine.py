@@ -149,8 +149,10 @@ def test_a_rollout_undoes_its_own_failure_before_it_raises(bench: Bench, step: s
 def test_a_failed_migration_stops_the_release_before_the_new_version_starts(bench: Bench) -> None:
     bench.release("one")
     releaser = bench.process(fail="cortex-os-migrate")
-    with pytest.raises(OpsError, match="migration cortex-os-migrate failed"):
+    said = r"^migration cortex-os-migrate failed \(exit 1\): error: it was said to fail$"
+    with pytest.raises(OpsError, match=said) as caught:
         bench.drive(releaser, wanted("two", migrations=("cortex-os-migrate",)))
+    assert list(caught.value.details) == ["asked", "error: it was said to fail", "    at line 3"]
     assert "apply" not in bench.target.calls and bench.serving() == "one"
 
 

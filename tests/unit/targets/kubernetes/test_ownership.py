@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_ops.targets.kubernetes.ownership import Field, foreign, leftovers, removals
+from cortex_ops.targets.kubernetes.ownership import Field, foreign, leftovers, taken_over
 
 Document = dict[str, Any]
 OURS = "cortex-ops"
@@ -98,10 +98,17 @@ RENDERED: Document = {
 }
 
 
-def owned(*entries: Document, ignore: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
-    """(path, pointer, manager)."""
-    found = foreign(RENDERED, deployment(*entries), OURS, ignore)
-    return [(one.path, one.pointer, one.manager) for one in found]
+DEBUG = entry(
+    "kubectl-edit",
+    template(
+        {"f:containers": {API: {"f:env": {'k:{"name":"DEBUG"}': {".": {}, "f:name": {}, "f:value": {}}}}}},
+    ),
+)
+
+
+def owned(*entries: Document, ignore: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """(path, manager)."""
+    return [(one.path, one.manager) for one in foreign(RENDERED, deployment(*entries), OURS, ignore)]
 
 
 def test_what_is_ours_alone_or_with_others_is_not_foreign() -> None:
@@ -109,29 +116,24 @@ def test_what_is_ours_alone_or_with_others_is_not_foreign() -> None:
     assert owned(entry("kubectl-edit", MINE)) == []
 
 
-def test_a_variable_that_somebody_added_is_one_field_with_its_place_in_the_list() -> None:
-    variable = {'k:{"name":"DEBUG"}': {".": {}, "f:name": {}, "f:value": {}}}
-    edit = entry("kubectl-edit", template({"f:containers": {API: {"f:env": variable}}}))
-    place = "/spec/template/spec/containers/1/env/2"
-    assert owned(edit) == [(f"{CONTAINER}.env[DEBUG]", place, "kubectl-edit")]
+def test_a_variable_that_somebody_added_is_one_field() -> None:
+    assert owned(DEBUG) == [(f"{CONTAINER}.env[DEBUG]", "kubectl-edit")]
 
 
 def test_where_a_whole_list_is_of_somebody_its_items_are_named() -> None:
     volumes = {".": {}, 'k:{"name":"v"}': {".": {}, "f:name": {}}, 'k:{"name":"w"}': {".": {}, "f:name": {}}}
     live = deployment(entry("kubectl-edit", template({"f:volumes": volumes})))
     live["spec"]["template"]["spec"]["volumes"] = [{"name": "w"}, {"name": "v"}]
-    assert [(one.path, one.pointer) for one in foreign(RENDERED, live, OURS)] == [
-        ("spec.template.spec.volumes[v]", "/spec/template/spec/volumes/1"),
-        ("spec.template.spec.volumes[w]", "/spec/template/spec/volumes/0"),
+    assert [one.path for one in foreign(RENDERED, live, OURS)] == [
+        "spec.template.spec.volumes[v]",
+        "spec.template.spec.volumes[w]",
     ]
 
 
 def test_a_container_that_somebody_added_is_one_field_and_not_its_parts() -> None:
     sidecar = {'k:{"name":"sidecar"}': {".": {}, "f:name": {}, "f:image": {}, "f:resources": {}}}
     added = entry("injector", template({"f:containers": sidecar}))
-    assert owned(added) == [
-        ("spec.template.spec.containers[sidecar]", "/spec/template/spec/containers/0", "injector")
-    ]
+    assert owned(added) == [("spec.template.spec.containers[sidecar]", "injector")]
 
 
 def test_labels_ports_and_plain_fields_are_found_where_they_are() -> None:
@@ -140,10 +142,10 @@ def test_labels_ports_and_plain_fields_are_found_where_they_are() -> None:
     fields["f:metadata"] = {"f:labels": {".": {}, "f:example.com/team": {}}, "f:annotations": {"f:x": {}}}
     fields["f:spec"]["f:minReadySeconds"] = {}
     assert sorted(owned(entry("a", fields), entry("b", {"f:spec": {"f:minReadySeconds": {}}}))) == [
-        ("metadata.labels[example.com/team]", "/metadata/labels/example.com~1team", "a"),
-        ("spec.minReadySeconds", "/spec/minReadySeconds", "a, b"),
-        (f"{CONTAINER}.ports[9/TCP]", "/spec/template/spec/containers/1/ports/1", "a"),
-        ("spec.template.spec.nodeSelector", "/spec/template/spec/nodeSelector", "a"),
+        ("metadata.labels[example.com/team]", "a"),
+        ("spec.minReadySeconds", "a, b"),
+        (f"{CONTAINER}.ports[9/TCP]", "a"),
+        ("spec.template.spec.nodeSelector", "a"),
     ]
 
 
@@ -232,31 +234,81 @@ def test_what_a_patch_of_ours_set_is_not_left_over_since_no_apply_would_take_it(
     assert foreign(RENDERED, patched, OURS) == []
 
 
-def field(pointer: str) -> Field:
-    return Field(object="Deployment api", manager="x", path=pointer, pointer=pointer)
+def named(fields: Any, steps: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Every field that FieldsV1 names."""
+    if not fields:
+        return {steps}
+    return {found for key, inner in fields.items() for found in named(inner, (*steps, key))}
 
 
-def test_removals_begin_at_the_end_of_a_list_and_hold_only_for_what_was_read() -> None:
-    fields = [field(f"/spec/env/{number}") for number in (2, 10, 9)]
-    assert removals([*fields, field("/spec/env/10/value")], "77") == [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": "77"},
-        {"op": "remove", "path": "/spec/env/10"},
-        {"op": "remove", "path": "/spec/env/9"},
-        {"op": "remove", "path": "/spec/env/2"},
-    ]
-    assert removals([], "77") == []
+def owners(entries: list[Document]) -> dict[str, set[tuple[str, ...]]]:
+    return {f"{one['manager']} {one['operation']}": named(one["fieldsV1"]) for one in entries}
 
 
-@given(st.sets(st.integers(0, 30), max_size=12), st.sets(st.integers(0, 30), max_size=12))
-def test_removals_take_exactly_what_they_name(outer: set[int], inner: set[int]) -> None:
-    document = {"list": [{"list": list(range(31)), "number": number} for number in range(31)]}
-    names = [f"/list/{number}" for number in outer] + [f"/list/30/list/{number}" for number in inner]
-    for operation in removals([field(name) for name in names]):
-        where: Any = document
-        *parents, last = operation["path"].split("/")[1:]
-        for token in parents:
-            where = where[int(token)] if isinstance(where, list) else where[token]
-        del where[int(last)]
-    assert [one["number"] for one in document["list"]] == [n for n in range(31) if n not in outer]
-    if 30 not in outer:
-        assert document["list"][-1]["list"] == [n for n in range(31) if n not in inner]
+def test_what_another_added_is_then_what_we_have_applied_and_no_longer_his() -> None:
+    before = copy.deepcopy(DEBUG)
+    before["fieldsV1"]["f:metadata"] = {"f:annotations": {"f:note": {}}}
+    live = deployment(before)
+    entries = taken_over(live, foreign(RENDERED, live, OURS), OURS)
+    found = owners(entries)
+    assert found["kubectl-edit Update"] == {("f:metadata", "f:annotations", "f:note")}
+    assert found[f"{OURS} Apply"] == named(MINE) | named(DEBUG["fieldsV1"])
+    after = deployment()
+    after["metadata"]["managedFields"] = entries
+    assert foreign(RENDERED, after, OURS) == []
+    assert [one.path for one in leftovers(RENDERED, after, OURS)] == [f"{CONTAINER}.env[DEBUG]"]
+
+
+def test_who_has_nothing_left_is_named_no_more_and_a_status_stays_whose_it_is() -> None:
+    status = entry("kubectl-edit", {"f:status": {"f:replicas": {}}}, subresource="status")
+    live = deployment(DEBUG, status)
+    entries = taken_over(live, foreign(RENDERED, live, OURS), OURS)
+    assert [(one["manager"], one.get("subresource")) for one in entries] == [(OURS, None), ("kubectl-edit", "status")]
+
+
+def test_what_several_have_set_is_taken_from_each() -> None:
+    both = {"f:spec": {"f:minReadySeconds": {}}}
+    live = deployment(entry("a", both), entry("b", both, "Apply"), entry("c", {"f:spec": {"f:replicas": {}}}))
+    assert set(owners(taken_over(live, foreign(RENDERED, live, OURS), OURS))) == {f"{OURS} Apply", "c Update"}
+
+
+def test_an_object_that_we_have_never_applied_is_taken_over_too() -> None:
+    live = deployment(DEBUG)
+    del live["metadata"]["managedFields"][0]
+    (mine,) = taken_over(live, foreign(RENDERED, live, OURS), OURS)
+    assert (mine["manager"], mine["operation"], mine["apiVersion"], mine["fieldsType"]) == (
+        *(OURS, "Apply"),
+        *("apps/v1", "FieldsV1"),
+    )
+    assert named(mine["fieldsV1"]) == named(DEBUG["fieldsV1"])
+
+
+def test_nothing_is_written_into_what_was_read() -> None:
+    live = deployment(DEBUG)
+    before = copy.deepcopy(live)
+    taken_over(live, foreign(RENDERED, live, OURS), OURS)
+    assert live == before
+
+
+def tree(names: set[tuple[str, ...]]) -> Document:
+    fields: Document = {}
+    for steps in names:
+        where = fields
+        for step in steps:
+            where = where.setdefault(step, {})
+    return fields
+
+
+STEPS = st.sets(st.tuples(*[st.sampled_from(["f:a", "f:b", "f:c"])] * 3), max_size=12)
+
+
+@given(STEPS, STEPS, STEPS)
+def test_no_field_is_lost_and_none_but_the_named_changes_hands(
+    ours: set[tuple[str, ...]], theirs: set[tuple[str, ...]], asked: set[tuple[str, ...]]
+) -> None:
+    entries = [entry(OURS, tree(ours), "Apply"), entry("x", tree(theirs))]
+    live = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "managedFields": entries}}
+    fields = [Field(object="X x", manager="x", path="", steps=steps) for steps in sorted(asked)]
+    found = {one["manager"]: named(one["fieldsV1"]) for one in taken_over(live, fields, OURS)}
+    assert found.get(OURS, set()) == ours | (theirs & asked)
+    assert found.get("x", set()) == theirs - asked

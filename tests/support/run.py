@@ -45,13 +45,13 @@ ALONE = tuple(
     for name in ("daemons", "istio", "network_policies", "no_request_fails", "sample", "scaling")
 )
 PARTS = (
-    Part("unit", ("tests/unit",), 1407),
+    Part("unit", ("tests/unit",), 1421),
     Part("integration", ("tests/integration",), 383, workers=2),
     Part("faults", ("tests/faults",), 33, workers=2, alone=("tests/faults/test_engine_stopped.py",)),
     Part("pages", ("tests/pages",), 8),
-    Part("conformance", ("tests/conformance",), 196, cluster=True),
+    Part("conformance", ("tests/conformance",), 196, cluster=True, workers=2),
     # Each file has namespaces of its own, and waits more than it works.
-    Part("cluster", ("tests/cluster",), 104, cluster=True, workers=2, alone=ALONE),
+    Part("cluster", ("tests/cluster",), 106, cluster=True, workers=2, alone=ALONE),
 )
 # What only a cluster of set-up's own making can show.
 OWN_CLUSTER = {
@@ -95,7 +95,7 @@ def run_part(part: Part, results: Path) -> tuple[str, list[str]]:
     began = time.monotonic()
     print(f"\n── {part.name} ──", flush=True)
     elsewhere = set(OWN_CLUSTER) if part.cluster and os.environ.get(GIVEN) else set()
-    beside = ["-n", str(part.workers), "--dist=loadfile"] if part.workers > 1 else []
+    beside = ["-n", str(part.workers)] if part.workers > 1 else []
     ignored = [f"--ignore={path}" for path in sorted({*elsewhere, *part.alone})]
     codes, found = [], Count(0, (), ())
     for number, argv in enumerate([[*part.paths, *beside, *ignored], sorted(set(part.alone) - elsewhere)]):

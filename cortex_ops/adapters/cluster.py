@@ -236,7 +236,8 @@ class Cluster:
         )
 
     def rehearse(self, document: Object) -> None:
-        """Asks whether the server takes the document as the whole of an object that is there; nothing changes."""
+        """Asks whether the server takes the document, which says its `resourceVersion`, as the whole of an object
+        that is there; nothing changes."""
         query = {"fieldManager": MANAGER, "dryRun": "All", "fieldValidation": "Strict"}
         self.request("PUT", self.path_of(document), query=query, body=document, secret=document["kind"] == "Secret")
 

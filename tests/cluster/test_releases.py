@@ -153,6 +153,22 @@ def test_what_was_edited_by_hand_is_found_and_put_right(tiny: ClusterTiny, edit:
     assert until("an answer", tiny.get) == "edited"
 
 
+def test_what_stands_beside_a_hand_edit_only_when_it_goes_is_put_right_too(tiny: ClusterTiny) -> None:
+    """A budget has one of the two; the other one is rendered."""
+    tiny.stack({"services": {"api": {"replicas": 2}}})
+    try:
+        assert tiny.release().ok
+        edit = json.dumps({"spec": {"minAvailable": 0, "maxUnavailable": None}})
+        kubectl("-n", tiny.namespace, "patch", "poddisruptionbudget", "api", "--type=merge", "-p", edit)
+        assert tiny.release().ok
+        (budget,) = tiny.objects("poddisruptionbudgets")
+        assert budget["spec"]["maxUnavailable"] == 1 and "minAvailable" not in budget["spec"]
+        assert tiny.release().noop
+    finally:
+        tiny.stack({"services": {"api": {"replicas": None}}})
+        assert tiny.release().ok
+
+
 def test_drift_is_observed_by_every_health_job_and_its_history_is_kept(
     tiny: ClusterTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

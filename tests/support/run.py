@@ -51,7 +51,7 @@ PARTS = (
     Part("pages", ("tests/pages",), 8),
     Part("conformance", ("tests/conformance",), 196, cluster=True, workers=2),
     # Each file has namespaces of its own, and waits more than it works.
-    Part("cluster", ("tests/cluster",), 106, cluster=True, workers=2, alone=ALONE),
+    Part("cluster", ("tests/cluster",), 107, cluster=True, workers=2, alone=ALONE),
 )
 # What only a cluster of set-up's own making can show.
 OWN_CLUSTER = {

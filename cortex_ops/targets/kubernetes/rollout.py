@@ -76,27 +76,22 @@ class Rollout:
 
     # -- applying --------------------------------------------------------------------------------------------
     def apply(self, document: Document) -> Document:
-        """One object; what others have set in it goes when we may take it over. What rolls is asked for that first,
-        and rolls once; of all else the answer says it."""
-        rolls = document["kind"] in ("Deployment", "StatefulSet")
-        live = self.cluster.get(self.cluster.path_of(document)) if rolls else None
-        if live is not None:
+        """One object; what others have set in it goes when we may take it over."""
+        live = self.cluster.get(self.cluster.path_of(document))
+        if live is not None and self.force:
             self._take_over(document, live)
         if document["kind"] == "Deployment" and "replicas" not in document["spec"]:
             self._hand_over(document, live)
-        done = apply(self.cluster, document, force=self.force)
-        if not rolls and self._take_over(document, done):
-            done = apply(self.cluster, document, force=self.force)
-        return done
+        return apply(self.cluster, document, force=self.force)
 
-    def _take_over(self, document: Document, live: Document) -> bool:
-        """Whether something in it was of others and is ours to take away now. Whoever writes its status makes it
-        another object than was read; it is read again then."""
+    def _take_over(self, document: Document, live: Document) -> None:
+        """What others have set in it is ours to take away then. Whoever writes its status makes it another object
+        than was read; it is read again then."""
         now: Document | None = live
         for _ in range(TRIES):
-            fields = others(document, now) if now is not None and self.force else []
+            fields = others(document, now) if now is not None else []
             if now is None or not fields:
-                return False
+                return
             version = {"op": "test", "path": "/metadata/resourceVersion", "value": now["metadata"]["resourceVersion"]}
             entries = {"op": "replace", "path": "/metadata/managedFields", "value": taken_over(now, fields, MANAGER)}
             try:
@@ -106,7 +101,7 @@ class Rollout:
                     raise
                 refusal = error
             else:
-                return True
+                return
             self.clock.sleep(TRY_S)
             now = self.cluster.get(self.cluster.path_of(document))
         one = fields[0]

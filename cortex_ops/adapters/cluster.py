@@ -247,13 +247,12 @@ class Cluster:
         secret = document["kind"] == "Secret"
         return self.request("POST", folder, query=query, body=document, secret=secret)
 
-    def patch(self, document: Object, operations: list[Object]) -> Object:
-        """A JSON patch."""
+    def patch(self, document: Object, operations: list[Object], *, repeat: bool = False) -> Object:
+        """A JSON patch; `repeat` while the server is away where it tests the version of what it changes."""
         content = "application/json-patch+json"
         query = {"fieldManager": MANAGER}
-        return self.request(
-            "PATCH", self.path_of(document), query=query, body=operations, content=content, repeat=False
-        )
+        path = self.path_of(document)
+        return self.request("PATCH", path, query=query, body=operations, content=content, repeat=repeat)
 
     def delete(self, document: Object, *, uid: str = "", version: str = "") -> bool:
         """False when it is not there any more, or is another object of the same name by now."""

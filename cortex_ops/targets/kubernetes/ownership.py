@@ -24,8 +24,10 @@ _CLUSTER = frozenset(
     | {"k3s", "rke2", "k0s", "kubelite"}
 )
 # How many replicas is an autoscaler's, unless it is rendered and then compared; a restart changes nothing that runs;
-# a claim is told its volume.
+# a claim is told its volume; distributions give every account the logins of their own registry.
 _ALLOWED = (
+    ("f:secrets",),
+    ("f:imagePullSecrets",),
     ("f:spec", "f:replicas"),
     ("f:spec", "f:volumeName"),
     ("f:metadata", "f:labels", "f:kubernetes.io/metadata.name"),
@@ -182,7 +184,7 @@ def _leaves(fields: Document, steps: Steps = ()) -> Iterator[Steps]:
 
 
 def _in_scope(live: Document, steps: Steps) -> bool:
-    if steps in _ALLOWED or steps[0] == "f:status":
+    if any(steps[: len(one)] == one for one in _ALLOWED) or steps[0] == "f:status":
         return False
     if steps[-1] in (_RESTARTED, "f:annotations", "f:labels"):  # the maps themselves say nothing
         return False

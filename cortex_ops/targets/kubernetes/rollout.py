@@ -95,7 +95,7 @@ class Rollout:
             version = {"op": "test", "path": "/metadata/resourceVersion", "value": now["metadata"]["resourceVersion"]}
             entries = {"op": "replace", "path": "/metadata/managedFields", "value": taken_over(now, fields, MANAGER)}
             try:
-                self.cluster.patch(document, [version, entries])
+                self.cluster.patch(document, [version, entries], repeat=True)
             except ClusterError as error:
                 if error.status not in (404, 409, 422):
                     raise

@@ -189,6 +189,24 @@ def test_a_manager_can_be_ignored() -> None:
     assert len(owned(edit)) == 1
 
 
+def test_an_account_may_be_given_logins_but_no_token() -> None:
+    fields = {
+        "f:secrets": {".": {}, 'k:{"name":"login"}': {".": {}, "f:name": {}}},
+        "f:imagePullSecrets": {".": {}, 'k:{"name":"login"}': {}},
+        "f:automountServiceAccountToken": {},
+    }
+    live = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "api", "managedFields": [entry("distribution", fields)]},
+        "secrets": [{"name": "login"}],
+        "imagePullSecrets": [{"name": "login"}],
+        "automountServiceAccountToken": True,
+    }
+    rendered = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "api"}}
+    assert [one.path for one in foreign(rendered, live, OURS)] == ["automountServiceAccountToken"]
+
+
 def test_a_namespace_may_be_labelled_by_others_but_not_opened() -> None:
     labels = {"f:team": {}, "f:pod-security.kubernetes.io/enforce-version": {}}
     live = {

@@ -38,7 +38,7 @@ class Cluster:
         self.asked.append("get")
         return copy.deepcopy(self.live)
 
-    def patch(self, document: Document, operations: list[Document]) -> Document:
+    def patch(self, document: Document, operations: list[Document], *, repeat: bool) -> Document:
         version, entries = operations
         if self.changes:
             self.changes -= 1

@@ -72,9 +72,14 @@ class Field(Value):
     """One field of a live object: who set it, where a person finds it, and its name in FieldsV1."""
 
     object: str
-    manager: str
+    managers: tuple[str, ...]
     path: str
     steps: Steps
+
+    @property
+    def manager(self) -> str:
+        """Them all, for a person."""
+        return ", ".join(self.managers)
 
 
 def foreign(rendered: Document, live: Document, ours: str, ignore: Iterable[str] = ()) -> list[Field]:
@@ -84,28 +89,28 @@ def foreign(rendered: Document, live: Document, ours: str, ignore: Iterable[str]
     rendered = settled(rendered)
     allowed = {*ignore, *_CLUSTER, ours}
     mine: set[Steps] = set()
-    theirs: dict[Steps, str] = {}
+    theirs: dict[Steps, tuple[str, ...]] = {}
     for entry in _entries(live):
         manager = entry.get("manager", "")
         for steps in _leaves(entry.get("fieldsV1") or {}):
             if manager == ours:
                 mine |= {steps[:length] for length in range(1, len(steps) + 1)}
             elif manager not in allowed and _in_scope(live, steps):
-                theirs[steps] = f"{theirs[steps]}, {manager}" if steps in theirs else manager
+                theirs[steps] = (*theirs.get(steps, ()), manager)
     # Items of a list are named, and not the list.
     lists = {steps[:at] for steps in theirs for at, step in enumerate(steps) if not step.startswith("f:")}
     theirs = {
-        steps: manager
-        for steps, manager in theirs.items()
+        steps: managers
+        for steps, managers in theirs.items()
         if steps not in mine and steps not in lists and _resolve(rendered, steps) is None
     }
     out = []
-    for steps, manager in sorted(theirs.items()):
+    for steps, managers in sorted(theirs.items()):
         if any(steps[:length] in theirs for length in range(1, len(steps))):
             continue
         found = _resolve(live, steps)
         if found is not None and not _is_default(steps[-1].removeprefix("f:"), found[1]):
-            out.append(Field(object=Ref.of(live).label(), manager=manager, path=found[0], steps=steps))
+            out.append(Field(object=Ref.of(live).label(), managers=managers, path=found[0], steps=steps))
     return out
 
 
@@ -118,7 +123,7 @@ def leftovers(rendered: Document, live: Document, ours: str) -> list[Field]:
             gone = next((n for n in range(1, len(steps) + 1) if _resolve(rendered, steps[:n]) is None), None)
             where = _resolve(live, steps[:gone]) if gone is not None else None
             if where is not None:
-                one = Field(object=Ref.of(live).label(), manager=ours, path=where[0], steps=steps[:gone])
+                one = Field(object=Ref.of(live).label(), managers=(ours,), path=where[0], steps=steps[:gone])
                 found.setdefault(one.path, one)
     return list(found.values())
 
@@ -133,9 +138,8 @@ def taken_over(live: Document, fields: Iterable[Field], ours: str) -> list[Docum
         mine = {"manager": ours, "operation": "Apply", "apiVersion": live["apiVersion"], "fieldsType": "FieldsV1"}
         entries.append(mine)
     for one in fields:
-        managers = one.manager.split(", ")
         for entry in entries:
-            if entry.get("manager") in managers and not entry.get("subresource"):
+            if entry.get("manager") in one.managers and not entry.get("subresource"):
                 _join(mine.setdefault("fieldsV1", {}), _cut(entry.get("fieldsV1") or {}, one.steps))
     return [one for one in entries if one.get("fieldsV1")]
 
@@ -161,11 +165,11 @@ def _join(target: Document, more: Document) -> None:
 
 def applied(live: Document, ours: str) -> list[Document]:
     """What the manager `ours` has applied of an object, as FieldsV1; empty when it has applied nothing."""
-    return [one.get("fieldsV1") or {} for one in _entries(live) if _applies(one, ours)]
+    return [one.get("fieldsV1") or {} for one in live["metadata"].get("managedFields") or [] if _applies(one, ours)]
 
 
 def _applies(entry: Document, manager: str) -> bool:
-    return bool((entry.get("manager"), entry.get("operation")) == (manager, "Apply") and not entry.get("subresource"))
+    return (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "") == (manager, "Apply", "")
 
 
 def _entries(live: Document) -> list[Document]:

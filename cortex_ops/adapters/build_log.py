@@ -20,7 +20,9 @@ _AT_ONCE = re.compile(r"(COPY|ADD|WORKDIR|load metadata|exporting)\b")  # said o
 _FLAGS = re.compile(r"(?<=^RUN )\s*(--\S+\s+)+")
 _NAMED = re.compile(r"^#\d+ naming to (?:docker\.io/)?(\S+) (?:[\d.]+s )?done$")
 _PUSHING = re.compile(r"failed to push (\S+?):? ")
+# The targets that an image has beside its own: its tests, and its layers for the policy. No service's name has a `_`.
 TESTS = "-tests"
+LAYERS = "_layers"
 
 
 class BuildLog:
@@ -134,8 +136,8 @@ class BuildLog:
 
 
 def _step(place: str, what: str) -> str:
-    """Where and what, without the mounts of a RUN."""
-    return f"{' '.join(place.split())}: {_FLAGS.sub('', what)[:60].rstrip()}"
+    """Where and what, without the mounts of a RUN. A step that targets share is said to be of any of them."""
+    return f"{' '.join(place.replace(LAYERS, '').split())}: {_FLAGS.sub('', what)[:60].rstrip()}"
 
 
 def missing_base(image: str, where: str, reason: str) -> OpsError:

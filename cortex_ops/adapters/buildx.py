@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,35 +21,37 @@ class Baked:
     metadata: dict[str, dict[str, Any]]
     seconds: dict[str, float]
 
+    def digest(self, target: str) -> str:
+        """Of the manifest that was made; empty when the builder does not say."""
+        return str(self.metadata.get(target, {}).get("containerimage.digest", ""))
+
 
 def bake(
     engine: Engine,
     document: dict[str, Any],
     images: dict[str, str],
+    folder: Path,
     *,
     progress: Progress,
     on_named: Callable[[str], None] = lambda _tag: None,
     deadline: float = 1800.0,
 ) -> Baked:
-    """Build all targets of the document in one go. `images` maps targets to image names; `on_named` is told each tag
-    as soon as its image is in the engine, while others are still built. Raises `OpsError`."""
+    """Build all targets of the document in one go, in `folder`, its relative paths too. `images` maps targets to
+    image names; `on_named` is told each tag as soon as its image is in the engine, while others are still built.
+    Raises `OpsError`."""
     targets = document["target"]
-    files = {images[name]: one["dockerfile"] for name, one in targets.items()}
+    files = {images[name]: one["dockerfile"] for name, one in targets.items() if "dockerfile" in one}
     log = BuildLog(progress, images, files, on_named)
-    with tempfile.TemporaryDirectory(prefix="cortex-ops-bake-") as folder:
-        file, metadata = Path(folder) / "bake.json", Path(folder) / "metadata.json"
-        file.write_text(json.dumps(document))
-        argv = bake_argv(engine, file, metadata)
-        env = bake_env(engine)
-        try:
-            engine.run(
-                argv, what="building the images", deadline=deadline, on_line=log.line, cwd=Path(folder), env=env
-            )
-        except DeadlineError:
-            raise
-        except OpsError as error:
-            raise log.explain(error) from error
-        data = json.loads(metadata.read_text())
+    file, metadata = folder / "bake.json", folder / "metadata.json"
+    file.write_text(json.dumps(document))
+    argv, env = bake_argv(engine, file, metadata), bake_env(engine)
+    try:
+        engine.run(argv, what="building the images", deadline=deadline, on_line=log.line, cwd=folder, env=env)
+    except DeadlineError:
+        raise
+    except OpsError as error:
+        raise log.explain(error) from error
+    data = json.loads(metadata.read_text())
     return Baked({name: value for name, value in data.items() if isinstance(value, dict)}, log.seconds)
 
 

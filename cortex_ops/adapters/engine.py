@@ -30,6 +30,7 @@ class Engine:
         self.settings = settings
         self.extra_env: dict[str, str] = {}  # a login, for as long as it is needed
         self.known_id = ""  # from whoever asked first: `info` takes the engine a tenth of a second
+        self.containerd_store = False  # whether its images are containerd's, once its id was asked for
         self.image_env: dict[str, dict[str, str]] = {}  # by image id: what the image itself sets
 
     # -- command lines -----------------------------------------------------------------------------------

@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from cortex_ops.adapters import engine_images, registry
-from cortex_ops.adapters.buildx import bake
+from cortex_ops.adapters.build_log import LAYERS
+from cortex_ops.adapters.buildx import Baked, bake
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images import bases
+from cortex_ops.images.ahead import reading_ahead, reading_layouts
+from cortex_ops.images.layers import Layouts
 from cortex_ops.images.plan import Buildable, BuildPlan, Place, buildables, keep_tag, plan_builds, usable
-from cortex_ops.images.policy import judge_images, reading_ahead
+from cortex_ops.images.policy import judge_images, known_layers, read_layouts
 from cortex_ops.images.readback import made, resolved
 from cortex_ops.images.retention import owner_of
 from cortex_ops.kernel.canonical import sha256
 from cortex_ops.kernel.errors import InputError, RefusedError
+from cortex_ops.kernel.files import scratch
 from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.redact import remember
@@ -35,6 +39,7 @@ from cortex_ops.source.fingerprint import Reader, read_dockerfile
 from cortex_ops.source.git import inspect
 from cortex_ops.source.hashes import HashCache
 from cortex_ops.source.ignore import read_ignore
+from cortex_ops.source.instructions import instructions
 from cortex_ops.stack.load import monorepo
 from cortex_ops.stack.schema import Stack
 
@@ -123,6 +128,7 @@ class _Work:
             build_id=secrets.token_hex(6),
             ca_bundle=ca_bundle,
             contexts={one.name: {b: contexts[b] for b, _ in _bases(one) if b in contexts} for one in images},
+            layouts=[one.name for one in images if self.engine.containerd_store and not _triggers(one)],
         )
         for name, ref in plan.hits.items():
             keep = keep_tag(name, self.place, ref.image_id)
@@ -144,31 +150,40 @@ class _Work:
             names = ", ".join(name for name in plan.misses if plan.reasons[name] == reason)
             self.progress.say(f"  to build, {reason}: {names}")
         tags = {name: plan.document["target"][name]["tags"][0] for name in plan.misses}
-        ahead = () if self.place.registry else tags.values()  # what was pushed is judged when it was pulled
         began = time.time()
-        with (
-            self.progress.step(f"building {len(plan.misses)} image{'s' if len(plan.misses) > 1 else ''}"),
-            reading_ahead(self.engine, self.store, ahead) as named,
-        ):
-            done = bake(self.engine, plan.document, plan.images, progress=self.progress, on_named=named)
-        # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
-        after = _fingerprints([i for i in images if i.name in plan.misses], self.settings, digests)
-        moved = [image for image in images if image.name in plan.misses and after[image.name] != prints[image.name]]
-        if moved:
-            touched = _touched(moved[0], since=began)
-            raise RefusedError(
-                f"files of {', '.join(image.name for image in moved)} changed while they were built"
-                + (f": {', '.join(touched[:3])}" if touched else ""),
-                remedy="build again, or name in .dockerignore what changes by itself",
-            )
-        found = at_once(
-            [partial(made, self.engine, self.place, name, tags[name], done.metadata.get(name, {})) for name in tags]
+        with scratch(self.settings.state / "cache" / "builds") as folder:
+            layouts = Layouts(folder, plan.layouts, known_layers(self.store) if plan.layouts else ())
+            with self.progress.step(f"building {len(tags)} image{'s' if len(tags) > 1 else ''}"):
+                done = self._bake(plan, tags, folder, layouts)
+            # What was edited while it was built is in the image or is not: nobody knows under which fingerprint.
+            built = [image for image in images if image.name in tags]
+            after = _fingerprints(built, self.settings, digests)
+            _refuse_moved([image for image in built if after[image.name] != prints[image.name]], began)
+            found = made(self.engine, self.place, tags, done.metadata)
+            there = {one.ref.reference(): (done.digest(name + LAYERS), one.layers) for name, one in found.items()}
+            read_layouts(self.store, layouts, there)
+        refs = {name: one.ref.model_copy(update={"fingerprint": prints[name]}) for name, one in found.items()}
+        for ref in refs.values():
+            self.store.put_if_absent(_record_key(ref), ref.to_json())
+        return refs, {name: done.seconds.get(name, 0.0) for name in tags}
+
+    def _bake(self, plan: BuildPlan, tags: Mapping[str, str], folder: Path, layouts: Layouts) -> Baked:
+        if plan.layouts:
+            with reading_layouts(self.store, layouts):
+                return bake(self.engine, plan.document, plan.images, folder, progress=self.progress)
+        ahead = () if self.place.registry else tags.values()  # what was pushed is judged when it was pulled
+        with reading_ahead(self.engine, self.store, ahead) as named:
+            return bake(self.engine, plan.document, plan.images, folder, progress=self.progress, on_named=named)
+
+
+def _refuse_moved(images: list[Buildable], began: float) -> None:
+    if images:
+        touched = _touched(images[0], since=began)
+        raise RefusedError(
+            f"files of {', '.join(image.name for image in images)} changed while they were built"
+            + (f": {', '.join(touched[:3])}" if touched else ""),
+            remedy="build again, or name in .dockerignore what changes by itself",
         )
-        refs = {}
-        for name, ref in zip(tags, found, strict=True):
-            refs[name] = ref.model_copy(update={"fingerprint": prints[name]})
-            self.store.put_if_absent(_record_key(refs[name]), refs[name].to_json())
-        return refs, {name: done.seconds.get(name, 0.0) for name in plan.misses}
 
 
 def _require_secrets(images: list[Buildable]) -> None:
@@ -224,6 +239,11 @@ def _touched(image: Buildable, since: float) -> list[str]:
 
 def _bases(image: Buildable) -> tuple[tuple[str, int], ...]:
     return scan(read_dockerfile(image.context, image.dockerfile), dict(image.arguments)).bases
+
+
+def _triggers(image: Buildable) -> bool:
+    """Whether it has ONBUILD: building anything from it may do more than hand out its layers."""
+    return any(one.word == "ONBUILD" for one in instructions(read_dockerfile(image.context, image.dockerfile)))
 
 
 def _named(images: list[Buildable]) -> dict[str, str]:

@@ -1,6 +1,8 @@
-"""Saved images as one stream: every file of every layer, then which image has which layers. Little memory.
+"""Images as layers: every file of every layer, then which image has which layers. Little memory. Judges nothing.
 
-Reads the OCI layout that `docker image save` writes. Judges nothing: that is `policy`.
+`Archive` reads the stream that `docker image save` writes, with every layer down to those of the base image.
+`Layouts` are folders for the builder to write, which leave out what was judged before; an engine does that only from
+a containerd image store.
 """
 
 from __future__ import annotations
@@ -8,8 +10,9 @@ from __future__ import annotations
 import gzip
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from cortex_ops.kernel.errors import OpsError
@@ -55,7 +58,7 @@ class Archive:
                 digest = member.name.removeprefix(_BLOBS)
                 head = body.read(4)
                 whole = _Prefixed(head, body)
-                if head[:1] == b"{":
+                if _is_json(head):
                     self._documents[digest] = json.loads(whole.read(_MAX_JSON))
                 else:
                     self._layers.add(digest)
@@ -94,6 +97,55 @@ class Archive:
         if not self._here(digest):
             raise OpsError(f"the engine did not save {digest}, so it cannot be judged")
         return self._documents[digest.removeprefix("sha256:")]
+
+
+class Layouts:
+    """OCI layouts in `folder`, one for each image, whose blobs are one folder. The layers that `known` names (hex)
+    are empty files there, which the builder takes for sent: the digest is all that it asks for."""
+
+    def __init__(self, folder: Path, images: Iterable[str], known: Iterable[str]) -> None:
+        self._blobs = folder / _BLOBS
+        self._blobs.mkdir(parents=True)
+        for digest in known:
+            (self._blobs / digest).touch()
+        for image in images:
+            (folder / image).mkdir()
+            (folder / image / "blobs").symlink_to(self._blobs.parent)
+        self._documents: set[str] = set()
+
+    def layers(self) -> Iterator[Blob]:
+        """Those that came since they were asked for last. Once read, a layer gives its place on the disk back."""
+        for path in self._blobs.iterdir():
+            if path.name in self._documents or not path.stat().st_size:
+                continue
+            with path.open("rb") as body:
+                head = body.read(4)
+                if _is_json(head):
+                    self._documents.add(path.name)
+                    continue
+                yield Blob(path.name, _files(_unpacked(head, _Prefixed(head, body))))
+            empty = self._blobs.parent / "empty"
+            empty.touch()
+            empty.replace(path)  # and not truncated: the builder makes them read-only
+
+    def image(self, digest: str) -> Saved | None:
+        """What the manifest `sha256:…` names; None when the builder did not write it."""
+        manifest = self._read(digest)
+        config = self._read(str(manifest["config"]["digest"])) if manifest else None
+        if manifest is None or config is None:
+            return None
+        return Saved(config, tuple(str(layer["digest"]).removeprefix("sha256:") for layer in manifest["layers"]))
+
+    def _read(self, digest: str) -> dict[str, Any] | None:
+        path = self._blobs / digest.removeprefix("sha256:")
+        if not path.is_file():
+            return None
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        return document
+
+
+def _is_json(head: bytes) -> bool:
+    return head[:1] == b"{"
 
 
 def _unpacked(head: bytes, body: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_ops.adapters.build_log import TESTS
+from cortex_ops.adapters.build_log import LAYERS, TESTS
 from cortex_ops.kernel.values import ImageRef
 from cortex_ops.stack.naming import EDGE, RUNNER
 from cortex_ops.stack.quantities import size
@@ -45,13 +45,15 @@ class Place:
 @dataclass(frozen=True)
 class BuildPlan:
     """`hits` are images that exist; `misses` are built, each for its reason; `document` is for `docker buildx bake`,
-    and `images` says which image each of its targets belongs to."""
+    and `images` says which image each of its targets belongs to. `layouts` are the images whose layers are written
+    into a folder, too, which has their name."""
 
     hits: dict[str, ImageRef]
     misses: tuple[str, ...]
     reasons: dict[str, str]
     document: dict[str, Any]
     images: dict[str, str]
+    layouts: tuple[str, ...] = ()
 
 
 def buildables(stack: Stack, monorepo: Path, proxy: Path) -> list[Buildable]:
@@ -96,9 +98,11 @@ def plan_builds(
     build_id: str,
     ca_bundle: str = "",
     contexts: Mapping[str, Mapping[str, str]] | None = None,
+    layouts: Collection[str] = (),
 ) -> BuildPlan:
     """`known`: fingerprint → what earlier builds gave; `existing`: references that are still there; `contexts`: image
-    name → its base images by content. `build_id` makes this build's own tags, which no other can move."""
+    name → its base images by content; `layouts`: the images whose layers go into a folder of their
+    names, too. `build_id` makes this build's own tags, which no other can move."""
     hits: dict[str, ImageRef] = {}
     reasons: dict[str, str] = {}
     targets: dict[str, Any] = {}
@@ -114,10 +118,12 @@ def plan_builds(
         for target in made.values():
             if named := dict((contexts or {}).get(image.name, {})):
                 target["contexts"] = named
+        if image.name in layouts:
+            made[image.name + LAYERS] = _layers(image.name)
         targets |= made
         owners |= dict.fromkeys(made, image.name)
     document = {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
-    return BuildPlan(hits, tuple(reasons), reasons, document, owners)
+    return BuildPlan(hits, tuple(reasons), reasons, document, owners, tuple(n for n in reasons if n in layouts))
 
 
 def build_tag(name: str, place: Place, fingerprint: str, build_id: str) -> str:
@@ -131,6 +137,18 @@ def keep_tag(name: str, place: Place, image_id: str) -> str:
     """A name by the image's own digest: never moved, so that neither pruning nor another checkout's build of the same
     content (which differs in its revision's label) can take what a rollback needs."""
     return f"{LOCAL}/{name}:keep-{image_id.removeprefix('sha256:')[:16]}-{place.owner}"
+
+
+def _layers(name: str) -> dict[str, Any]:
+    """The image once more, for us. Not a second output of the same target: the engine would write one configuration
+    from two sides at once, and wait for a second each time. The label makes another one of it."""
+    return {
+        "context": name,
+        "dockerfile-inline": f"FROM image\nLABEL {LABEL}layers=1\n",
+        "contexts": {"image": f"target:{name}"},
+        "attest": ["type=provenance,disabled=true"],
+        "output": [f"type=oci,tar=false,dest={name}"],
+    }
 
 
 def _targets(

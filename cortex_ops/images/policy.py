@@ -9,25 +9,25 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-import threading
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from cortex_ops.adapters import engine_images
 from cortex_ops.adapters.engine import Engine
-from cortex_ops.images.layers import Archive, Blob
+from cortex_ops.images.layers import Archive, Blob, Layouts, Saved
 from cortex_ops.images.plan import Buildable
 from cortex_ops.images.sensitive import name_finding, text_finding, value_finding
 from cortex_ops.kernel.canonical import canonical, sha256
-from cortex_ops.kernel.errors import InterruptedByUser, OpsError
-from cortex_ops.kernel.process import end_all_until
+from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.store import Store
 from cortex_ops.kernel.values import ImageRef, Value
 
 VERSION = 4
+_LAYERS = f"policy/layers/v{VERSION}/"
+_BROKEN = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error)
 MAX_READ = 512 * 1024
 
 
@@ -54,7 +54,7 @@ def judge_images(
             for reference in new:
                 if "@" in reference and reference not in there:
                     engine_images.pull(engine, reference)
-            known |= _read(engine, store, new)
+            known |= read_images(engine, store, new)
     return {
         image.name: [
             *user_findings(ref.user),
@@ -66,47 +66,51 @@ def judge_images(
     }
 
 
-@contextmanager
-def reading_ahead(engine: Engine, store: Store, tags: Collection[str]) -> Iterator[Callable[[str], None]]:
-    """Layers are read as soon as the engine has all images of a build, while their tests still run; the engine takes
-    seconds to hand them out. The block is given what to tell each tag to. A failure is left to `judge_images`."""
-    missing = set(tags)
-
-    def read() -> None:
-        with suppress(Exception):  # in a thread of its own it would be a trace on the console
-            found = [str(one["Id"]) for one in engine_images.inspect(engine, sorted(tags)).values()]
-            _read(engine, store, [one for one in found if store.get(_key(one)) is None])
-
-    thread = threading.Thread(target=read, daemon=True)
-
-    def named(tag: str) -> None:
-        if tag in missing:
-            missing.discard(tag)
-            if not missing:
-                thread.start()
-
-    try:
-        yield named
-    except BaseException as error:
-        if isinstance(error, InterruptedByUser) or not isinstance(error, Exception):
-            end_all_until(lambda: not thread.is_alive())
-        raise
-    finally:
-        if thread.ident is not None:
-            thread.join()
+def known_layers(store: Store) -> list[str]:
+    """Digests (hex) of all layers that were judged."""
+    return [key.removeprefix(_LAYERS).removesuffix(".json") for key in store.list(_LAYERS)]
 
 
 def _key(reference: str) -> str:
     return f"policy/v{VERSION}/{sha256(reference.encode())[:32]}.json"
 
 
-def _read(engine: Engine, store: Store, references: list[str]) -> dict[str, bytes]:
-    """Judge the content of images and remember it; by reference."""
-    found = content_findings(engine, store, references) if references else {}
-    judged = {one: canonical([finding.model_dump() for finding in found[one]]) for one in references}
-    for reference, text in judged.items():
-        store.put_if_absent(_key(reference), text)
-    return judged
+def _layer_key(digest: str) -> str:
+    return f"{_LAYERS}{digest}.json"
+
+
+def read_images(engine: Engine, store: Store, references: list[str]) -> dict[str, bytes]:
+    """Judge the content of images, those that nobody has judged, and remember it; by reference."""
+    known = {reference: store.get(_key(reference)) for reference in references}
+    new = [reference for reference, cached in known.items() if cached is None]
+    found = content_findings(engine, store, new) if new else {}
+    return {one: cached if cached is not None else _keep(store, one, found[one]) for one, cached in known.items()}
+
+
+def read_layouts(store: Store, layouts: Layouts, built: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+    """Judge what a build wrote and remember it. `built`: reference → (its manifest in the layouts, what its layers
+    unpack to, as the engine has them). What is not all there, or not the same, is left to `judge_images`."""
+    with suppress(*_BROKEN):
+        read_layers(store, layouts)
+    for reference, (manifest, unpacked) in built.items():
+        image = layouts.image(manifest)
+        if image is None or tuple(image.config["rootfs"]["diff_ids"]) != unpacked:
+            continue
+        found = {digest: store.get(_layer_key(digest)) for digest in image.layers}
+        layers = {digest: json.loads(text) for digest, text in found.items() if text is not None}
+        if len(layers) == len(found):
+            _keep(store, reference, _image_findings([image], layers))
+
+
+def read_layers(store: Store, layouts: Layouts) -> None:
+    for blob in layouts.layers():
+        _layer_findings(store, blob)
+
+
+def _keep(store: Store, reference: str, findings: list[Finding]) -> bytes:
+    text = canonical([finding.model_dump() for finding in findings])
+    store.put_if_absent(_key(reference), text)
+    return text
 
 
 def user_findings(user: str) -> list[Finding]:
@@ -144,18 +148,23 @@ def content_findings(engine: Engine, store: Store, references: list[str]) -> dic
         with engine_images.saved(engine, references) as stream:
             for blob in archive.layers(stream):
                 layers[blob.digest] = _layer_findings(store, blob)
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+    except _BROKEN as error:
         raise OpsError(
             f"a layer of {', '.join(references)} cannot be read, so it cannot be judged: {error}"
         ) from error
     out: dict[str, list[Finding]] = {}
     for reference in references:
-        found: set[Finding] = set()
-        for image in archive.images(reference.rpartition("@")[2]):
-            found |= set(config_findings(image.config))
-            found |= {Finding(rule="layer", message=text) for digest in image.layers for text in layers[digest]}
-        out[reference] = sorted(found, key=lambda one: (one.rule, one.message))
+        out[reference] = _image_findings(archive.images(reference.rpartition("@")[2]), layers)
     return out
+
+
+def _image_findings(images: Iterable[Saved], layers: Mapping[str, list[str]]) -> list[Finding]:
+    """Of an image's platforms; `layers` are sentences by digest."""
+    found: set[Finding] = set()
+    for image in images:
+        found |= set(config_findings(image.config))
+        found |= {Finding(rule="layer", message=text) for digest in image.layers for text in layers[digest]}
+    return sorted(found, key=lambda one: (one.rule, one.message))
 
 
 def config_findings(document: dict[str, Any]) -> Iterator[Finding]:
@@ -169,7 +178,7 @@ def config_findings(document: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _layer_findings(store: Store, blob: Blob) -> list[str]:
-    key = f"policy/layers/v{VERSION}/{blob.digest}.json"
+    key = _layer_key(blob.digest)
     known = store.get(key)
     if known is None:
         known = canonical(sorted({text for text in _read_layer(blob)}))

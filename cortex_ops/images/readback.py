@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cortex_ops.adapters import engine_images, registry
@@ -11,6 +13,7 @@ from cortex_ops.images import bases
 from cortex_ops.images.bases import HUB, parse
 from cortex_ops.images.plan import Place, keep_tag
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.parallel import at_once
 from cortex_ops.kernel.progress import Progress
 from cortex_ops.kernel.settings import Settings
 from cortex_ops.kernel.values import ImageRef
@@ -18,28 +21,43 @@ from cortex_ops.kernel.values import ImageRef
 Document = dict[str, Any]
 
 
-def made(engine: Engine, place: Place, name: str, tag: str, metadata: Document) -> ImageRef:
-    """The image of one bake target. Metadata and engine (or registry) must agree, or an `OpsError` says how not."""
-    digest = str(metadata.get("containerimage.digest", ""))
-    if not digest:
-        raise OpsError(f"the build of {name} does not say which image it made", remedy="update docker buildx")
+@dataclass(frozen=True)
+class Made:
+    """`layers` are the digests of what its layers unpack to, as the engine has them, lowest first."""
+
+    ref: ImageRef
+    layers: tuple[str, ...]
+
+
+def made(engine: Engine, place: Place, tags: Mapping[str, str], metadata: Mapping[str, Document]) -> dict[str, Made]:
+    """The images of bake targets (name → what bake named it), which get their own names here. Metadata and engine (or
+    registry) must agree, or an `OpsError` says how not."""
+    digests = {name: str(metadata.get(name, {}).get("containerimage.digest", "")) for name in tags}
+    if silent := [name for name, digest in digests.items() if not digest]:
+        raise OpsError(f"the build of {silent[0]} does not say which image it made", remedy="update docker buildx")
     if place.registry:
-        return _pushed(engine, place, name, digest)
-    found = engine_images.inspect(engine, [tag]).get(tag)
-    if found is None:
-        raise OpsError(f"the engine has no image {tag} although it was just built", remedy="build again")
-    # A containerd store calls an image by its manifest, the classic one by its configuration.
-    said = {digest, str(metadata.get("containerimage.config.digest", digest))}
-    held = {str(found["Id"]), *(str(each).rpartition("@")[2] for each in found.get("RepoDigests") or [])}
-    if not said & held:
-        raise OpsError(f"{name}: the build says {digest}, the engine holds {found['Id']}", remedy="build again")
-    image_id = str(found["Id"])
-    engine_images.tag(engine, image_id, keep_tag(name, place, image_id))
-    engine_images.remove(engine, tag)
-    return _ref(found, image_id=image_id, engine_id=place.engine_id)
+        pushed = at_once([partial(_pushed, engine, place, name, digest) for name, digest in digests.items()])
+        return dict(zip(tags, pushed, strict=True))
+    there = engine_images.inspect(engine, list(tags.values()))
+    out = {}
+    for name, tag in tags.items():
+        if tag not in there:
+            raise OpsError(f"the engine has no image {tag} although it was just built", remedy="build again")
+        found = there[tag]
+        # A containerd store calls an image by its manifest, the classic one by its configuration.
+        said = {digests[name], str(metadata[name].get("containerimage.config.digest", digests[name]))}
+        held = {str(found["Id"]), *(str(each).rpartition("@")[2] for each in found.get("RepoDigests") or [])}
+        if not said & held:
+            raise OpsError(
+                f"{name}: the build says {digests[name]}, the engine holds {found['Id']}", remedy="build again"
+            )
+        out[name] = _made(found, image_id=str(found["Id"]), engine_id=place.engine_id)
+    kept = {name: (one.ref.image_id, keep_tag(name, place, one.ref.image_id)) for name, one in out.items()}
+    engine_images.rename(engine, {tags[name]: new for name, new in kept.items()})
+    return out
 
 
-def _pushed(engine: Engine, place: Place, name: str, digest: str) -> ImageRef:
+def _pushed(engine: Engine, place: Place, name: str, digest: str) -> Made:
     repository = f"{place.registry}/{name}"
     reference = f"{repository}@{digest}"
     manifest = registry.manifest(engine, reference)
@@ -55,7 +73,11 @@ def _pushed(engine: Engine, place: Place, name: str, digest: str) -> ImageRef:
         if (child.get("platform") or {}).get("os") not in (None, "unknown")
     }
     own = f"{found.get('Os')}/{found.get('Architecture')}"
-    return _ref(found, repository=repository, digest=digest, platforms=platforms or {own: digest})
+    return _made(found, repository=repository, digest=digest, platforms=platforms or {own: digest})
+
+
+def _made(document: Document, **more: Any) -> Made:
+    return Made(_ref(document, **more), tuple((document.get("RootFS") or {}).get("Layers") or ()))
 
 
 def resolved(

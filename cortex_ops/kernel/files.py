@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.process import process_start
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -35,6 +38,27 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 def no_space(path: Path) -> OpsError:
     """The message for a full disk: its own, since the remedy differs from every other failure."""
     return OpsError(f"no space left on the disk that holds {path.parent}", remedy="free some space and run again")
+
+
+@contextlib.contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A folder below `parent` for as long as the block takes; those that killed processes left there go, too.
+
+    Raises `OpsError` when the disk is full, also for what the block writes.
+    """
+    pid = os.getpid()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.iterdir():
+            owner, _, since = left.name.partition("-")
+            if not owner.isdigit() or process_start(int(owner)) != since.partition("-")[0]:
+                shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{pid}-{process_start(pid)}-", dir=parent) as folder:
+            yield Path(folder)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise no_space(parent / "a file") from error
+        raise
 
 
 def sync_folder(folder: Path) -> None:

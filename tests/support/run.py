@@ -140,7 +140,7 @@ def main(names: list[str]) -> int:
         return 2
     results = ROOT / ".cortex" / "test-results"
     results.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every job's process would compile the whole package again
     began = time.monotonic()
     lines: list[str] = []
     wrong: list[str] = []

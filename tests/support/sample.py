@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cortex_ops.secrets.keys import ensure_demo_secrets
 from cortex_ops.stack.naming import prefix
+from tests.support import layers
 from tests.support.engine import ROOT, record
 from tests.support.tiny import Tiny, commit, free_port
 
@@ -43,6 +44,7 @@ def sample_project(root: Path) -> Iterator[Tiny]:
     (root / ".cortex" / "engine.json").write_text(json.dumps(record()))
     if (ROOT / ".cortex" / "bases.json").is_file():
         shutil.copyfile(ROOT / ".cortex" / "bases.json", root / ".cortex" / "bases.json")
+    layers.take_over(root)
     w = tiny.wire()
     ensure_demo_secrets(w.stack, w.environment("local"), w.settings)
     assert tiny.prefix == prefix(name, "local")

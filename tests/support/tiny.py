@@ -30,6 +30,7 @@ from cortex_ops.kernel.settings import Settings, load_settings
 from cortex_ops.results import ReleaseStep
 from cortex_ops.targets.compose.teardown import remove_environment
 from cortex_ops.wiring import Wiring, wire
+from tests.support import layers
 from tests.support.engine import ROOT, docker, record, remove_images
 
 SERVER = """\
@@ -246,6 +247,7 @@ class Tiny:
         for env in w.stack.environments:
             remove_environment(w.engine, w.prefix(env), data=True)
         self.remove_images()
+        layers.hand_on(self.root)
 
     def remove_images(self) -> None:
         """This project's own names for images that it built; the images of other projects stay."""
@@ -314,6 +316,7 @@ def create(root: Path, *, postgres: bool = False) -> Tiny:
     bases = ROOT / ".cortex" / "bases.json"
     if bases.is_file():
         shutil.copyfile(bases, root / ".cortex" / "bases.json")
+    layers.take_over(root)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
     subprocess.run(["git", "init", "-q", str(tiny.monorepo)], check=True)
     subprocess.run([*git, "add", "-A"], cwd=tiny.monorepo, check=True)

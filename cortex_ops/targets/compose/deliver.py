@@ -1,6 +1,6 @@
-"""Files for volumes (secrets, the proxy's configuration) as one tar stream, unpacked by one helper container.
+"""Files for volumes (secrets, the proxy's configuration) as one tar stream, which the engine unpacks.
 
-Values travel over stdin only: no argument, no environment, no file on this host. Works with remote engines,
+Values travel over its connection only: no argument, no environment, no file on this host. Works with remote engines,
 where a bind mount would not.
 """
 
@@ -10,6 +10,12 @@ import io
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from cortex_ops.adapters.engine import Engine
+from cortex_ops.kernel.errors import OpsError
+from cortex_ops.targets.compose.switch import remove_container
+
+_ROOT = "/v"  # where the helper has the volumes
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,11 @@ class VolumeFiles:
 
 
 def archive(volumes: list[VolumeFiles]) -> bytes:
-    """A tar whose top folders are the volumes' names. Deterministic; the same input twice is the same state."""
+    """A tar with a folder for each volume's name. Deterministic; the same input twice is the same state."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for volume in volumes:
-            folder = tarfile.TarInfo(volume.volume)
+            folder = tarfile.TarInfo(f"{_ROOT}/{volume.volume}".lstrip("/"))
             folder.type, folder.mode, folder.uid, folder.gid = (
                 tarfile.DIRTYPE,
                 volume.root_mode,
@@ -39,21 +45,23 @@ def archive(volumes: list[VolumeFiles]) -> bytes:
             tar.addfile(folder)
             for name in sorted(volume.files):
                 data = volume.files[name]
-                info = tarfile.TarInfo(f"{volume.volume}/{name}")
+                info = tarfile.TarInfo(f"{folder.name}/{name}")
                 info.size, info.mode, info.uid, info.gid = len(data), volume.file_mode, volume.uid, volume.uid
                 tar.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
 
 
-def helper_arguments(image: str, volumes: list[VolumeFiles], labels: Mapping[str, str], name: str) -> list[str]:
-    """`docker` arguments of the container that unpacks: no network, read-only, only what chown needs."""
-    mounts = [part for v in volumes for part in ("-v", f"{v.volume}:/v/{v.volume}")]
-    tags = [part for key, value in sorted(labels.items()) for part in ("--label", f"{key}={value}")]
-    return [
-        *("run", "--rm", "-i", "--name", name, "--network", "none", "--read-only", "--user", "0:0"),
-        *("--cap-drop", "ALL", "--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"),
-        *("--security-opt", "no-new-privileges", "--log-driver", "none", "--pull", "never"),
-        *tags,
-        *mounts,
-        *("--entrypoint", "tar", image, "-x", "-p", "--numeric-owner", "-C", "/v", "-f", "-"),
-    ]
+def unpack(engine: Engine, image: str, volumes: list[VolumeFiles], labels: Mapping[str, str], name: str) -> None:
+    """Fill the volumes through a container called `name` that never starts: no process, and nothing for one to do."""
+    from docker.errors import NotFound
+
+    api = engine.client.api
+    mounts = api.create_host_config(binds=[f"{v.volume}:{_ROOT}/{v.volume}" for v in volumes], network_mode="none")
+    try:
+        made = engine.guard(api.create_container, image, ["true"], name=name, labels=dict(labels), host_config=mounts)
+        try:
+            engine.guard(api.put_archive, made["Id"], "/", archive(volumes))
+        finally:
+            remove_container(engine, made["Id"])
+    except NotFound as error:
+        raise OpsError(f"{name} or its image went while it was filled: {error.explanation}") from error

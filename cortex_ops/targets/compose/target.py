@@ -24,7 +24,7 @@ from cortex_ops.kernel.progress import SILENT, Progress
 from cortex_ops.kernel.redact import Secret
 from cortex_ops.kernel.values import Change, ImageLock, Placed
 from cortex_ops.render.yaml_output import read_yaml
-from cortex_ops.targets.compose.deliver import VolumeFiles, archive, helper_arguments
+from cortex_ops.targets.compose.deliver import VolumeFiles, unpack
 from cortex_ops.targets.compose.expected import Expected, compare, expected
 from cortex_ops.targets.compose.lease import ComposeLease
 from cortex_ops.targets.compose.observed import Seen, has_image, image_env, last_lines, look, look_at_project
@@ -186,7 +186,7 @@ class ComposeTarget:
             VolumeFiles(volume, owners.get(volume, 0), {n: s.reveal() for n, s in files.items()})
             for volume, files in sorted(values.items())
         ]
-        self._fill(placed, [*volumes, *self._configuration(placed, owners)], what="delivering secrets")
+        self._fill(placed, [*volumes, *self._configuration(placed, owners)])
 
     def _configuration(self, placed: Placed, owners: dict[str, int]) -> list[VolumeFiles]:
         """The proxy's configuration goes the same way: a read-only root takes no `configs` from Compose."""
@@ -210,7 +210,7 @@ class ComposeTarget:
                         owners[names[source]] = int(uid)
         return owners
 
-    def _fill(self, placed: Placed, volumes: list[VolumeFiles], *, what: str) -> None:
+    def _fill(self, placed: Placed, volumes: list[VolumeFiles]) -> None:
         if not volumes:
             return
         labels = {LABEL + "project": self.prefix}
@@ -221,12 +221,7 @@ class ComposeTarget:
         image = placed.lock.images["edge"].reference()
         name = f"{self.prefix}-helper-{self.run_id[:12] or 'manual'}"
         remove_container(self.engine, name)
-        self.engine.run(
-            self.engine.argv(*helper_arguments(image, volumes, tags, name)),
-            what=what,
-            deadline=60,
-            stdin=archive(volumes),
-        )
+        unpack(self.engine, image, volumes, tags, name)
 
     def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:
         self._pull(placed)
@@ -263,7 +258,7 @@ class ComposeTarget:
             for m in s.fields.mounts
         }
         fresh = [VolumeFiles(v, uid, root_mode=0o700) for v, uid in sorted(owners.items()) if v not in running]
-        self._fill(placed, fresh, what="preparing data folders")
+        self._fill(placed, fresh)
 
     def _pull(self, placed: Placed) -> None:
         away = {n: r.reference() for n, r in placed.lock.images.items() if r.repository}

@@ -90,6 +90,31 @@ def test_the_bake_document_builds_image_and_tests_together_with_labels_secret_an
     assert plan.images == {"api": "api", "api-tests": "api"}
 
 
+def test_layers_are_written_from_the_image_itself_under_another_label_and_only_of_what_is_built() -> None:
+    known = {"f-web": [local("f-web", "1")]}
+    plan = plan_builds(
+        [API, WEB],
+        {"api": "f-api", "web": "f-web"},
+        known,
+        {"sha256:1"},
+        HERE,
+        revision="r",
+        build_id="b",
+        contexts={"api": {"node:24": "docker-image://node@sha256:1"}},
+        layouts=["api", "web"],
+    )
+    assert plan.layouts == ("api",)
+    assert plan.document["target"]["api_layers"] == {
+        "context": "api",
+        "dockerfile-inline": "FROM image\nLABEL org.cortex-ops.layers=1\n",
+        "contexts": {"image": "target:api"},
+        "attest": ["type=provenance,disabled=true"],
+        "output": ["type=oci,tar=false,dest=api"],
+    }
+    assert plan.images == {"api": "api", "api-tests": "api", "api_layers": "api"}
+    assert plan.document["group"]["default"]["targets"] == ["api", "api-tests", "api_layers"]
+
+
 def test_with_a_registry_images_are_pushed_under_a_name_by_content() -> None:
     plan = plan_builds([WEB], {"web": "f" * 64}, {}, set(), SHARED, revision="r", build_id="b")
     target = plan.document["target"]["web"]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,68 +15,18 @@ import zstandard
 from cortex_ops.adapters import engine_images
 from cortex_ops.images import policy
 from cortex_ops.images.layers import Archive
-from cortex_ops.images.plan import Buildable
 from cortex_ops.images.policy import (
     argument_findings,
     config_findings,
     content_findings,
-    judge_images,
-    reading_ahead,
     size_findings,
     user_findings,
 )
 from cortex_ops.images.sensitive import name_finding, text_finding, value_finding
 from cortex_ops.kernel.errors import OpsError
-from cortex_ops.kernel.progress import SILENT
-from cortex_ops.kernel.values import ImageRef
+from tests.support.archives import Memory, image, tar
 
 KEY = b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 64 + b"\n-----END PRIVATE KEY-----\n"
-
-
-class Memory:
-    """A store in memory."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.objects.get(key)
-
-    def list(self, prefix: str) -> list[str]:
-        return sorted(key for key in self.objects if key.startswith(prefix))
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        return self.objects.setdefault(key, data) is data
-
-    def delete(self, key: str) -> None:
-        self.objects.pop(key, None)
-
-
-def tar(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return out.getvalue()
-
-
-def image(*layers: bytes, config: dict[str, Any] | None = None) -> tuple[str, bytes]:
-    """(its id, the archive)."""
-    blobs: dict[str, bytes] = {}
-
-    def put(data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = data
-        return f"sha256:{digest}"
-
-    manifest = {
-        "config": {"digest": put(json.dumps(config or {"config": {}, "history": []}).encode())},
-        "layers": [{"digest": put(layer)} for layer in layers],
-    }
-    identity = put(json.dumps(manifest).encode())
-    return identity, tar(blobs)
 
 
 def found(monkeypatch: pytest.MonkeyPatch, *layers: bytes, config: dict[str, Any] | None = None) -> list[str]:
@@ -164,60 +111,6 @@ def test_a_layer_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = content_findings(None, store, [identity])  # type: ignore[arg-type]
     monkeypatch.setattr(policy, "_read_layer", lambda blob: pytest.fail("read again"))
     assert content_findings(None, store, [identity]) == first  # type: ignore[arg-type]
-
-
-def reading(monkeypatch: pytest.MonkeyPatch, saved_tags: list[str]) -> tuple[str, list[list[str]]]:
-    """An engine that holds one image under each tag: (its id, what it was asked to save)."""
-    identity, archive = image(tar({"app/.env": b"X=1"}))
-    asked: list[list[str]] = []
-
-    @contextmanager
-    def saved(_engine: object, references: list[str]) -> Iterator[io.BytesIO]:
-        asked.append(references)
-        yield io.BytesIO(archive)
-
-    monkeypatch.setattr(engine_images, "saved", saved)
-    monkeypatch.setattr(
-        engine_images, "inspect", lambda _e, tags: {t: {"Id": identity} for t in saved_tags if t in tags}
-    )
-    return identity, asked
-
-
-def test_layers_are_read_while_a_build_goes_on_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    identity, asked = reading(monkeypatch, ["api:1"])
-    store = Memory()
-    with reading_ahead(None, store, ["api:1"]) as named:  # type: ignore[arg-type]
-        named("another:1")
-        named("api:1")
-    assert asked == [[identity]]
-    one = Buildable(name="api", context=Path(), dockerfile="Dockerfile")
-    ref = ImageRef(fingerprint="f", image_id=identity, engine_id="e", user="1000")
-    (found,) = judge_images(None, store, {one: ref}, SILENT)["api"]  # type: ignore[arg-type]
-    assert found.message == "a layer holds app/.env, which looks like a secret" and len(asked) == 1
-
-
-def test_nothing_is_read_ahead_of_a_build_that_fails_before_its_images_are_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    _, asked = reading(monkeypatch, ["api:1"])
-    with (
-        pytest.raises(OpsError, match="failed"),
-        reading_ahead(None, Memory(), ["api:1", "web:1"]) as named,  # type: ignore[arg-type]
-    ):
-        named("api:1")
-        raise OpsError("building web failed")
-    assert asked == []
-
-
-def test_what_cannot_be_read_ahead_is_left_to_the_judging(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: object) -> None:
-        raise OpsError("the engine is away")
-
-    monkeypatch.setattr(engine_images, "inspect", away)
-    store = Memory()
-    with reading_ahead(None, store, ["api:1"]) as named:  # type: ignore[arg-type]
-        named("api:1")
-    assert store.objects == {}
 
 
 def test_an_archive_without_a_layer_is_not_taken_for_a_clean_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,6 @@ class Baked:
     metadata: dict[str, dict[str, Any]]
     seconds: dict[str, float]
 
-    def digest(self, target: str) -> str:
-        """Of the manifest that was made; empty when the builder does not say."""
-        return str(self.metadata.get(target, {}).get("containerimage.digest", ""))
-
 
 def bake(
     engine: Engine,

@@ -7,7 +7,9 @@ here imports it at module level.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,7 @@ class Engine:
         self.settings = settings
         self.extra_env: dict[str, str] = {}  # a login, for as long as it is needed
         self.known_id = ""  # from whoever asked first: `info` takes the engine a tenth of a second
-        self.containerd_store = False  # whether its images are containerd's, once its id was asked for
+        self.writes_layouts = False  # whether its builder can, once its id was asked for
         self.image_env: dict[str, dict[str, str]] = {}  # by image id: what the image itself sets
 
     # -- command lines -----------------------------------------------------------------------------------
@@ -79,6 +81,11 @@ class Engine:
             raise
 
     # -- the API -----------------------------------------------------------------------------------------
+    @staticmethod
+    def import_sdk() -> None:
+        """In a thread of its own, while its caller waits for a program before it needs the SDK."""
+        threading.Thread(target=importlib.import_module, args=("docker",), daemon=True).start()
+
     @functools.cached_property
     def client(self) -> docker.DockerClient:
         """The SDK's client. Its calls time out after 60 s unless the caller says otherwise."""

@@ -25,11 +25,14 @@ Document = dict[str, Any]
 
 def identity(engine: Engine) -> tuple[str, str]:
     """(id of the engine, its platform such as `linux/amd64`)."""
-    done = _ask(engine, "info", "--format", "{{.ID}} {{.OSType}}/{{.Architecture}} {{json .DriverStatus}}")
-    name, platform, status = (*done.stdout.strip().split(" ", 2), "", "")[:3]
+    form = "{{.ID}} {{.OSType}}/{{.Architecture}} {{.ServerVersion}} {{json .DriverStatus}}"
+    done = _ask(engine, "info", "--format", form)
+    name, platform, version, status = (*done.stdout.rstrip().split(" ", 3), "", "", "")[:4]
     if not name:  # without an engine the CLI prints an empty form and exits with 0 or 1, by its version
         raise _refused(engine, done)
-    engine.known_id, engine.containerd_store = name, "io.containerd.snapshotter" in status
+    engine.known_id = name
+    # Version 26 is the first whose builder gives one build two outputs.
+    engine.writes_layouts = "io.containerd.snapshotter" in status and int(re.sub(r"\D.*", "", version) or 0) >= 26
     system, _, machine = platform.partition("/")
     return name, f"{system}/{_MACHINES.get(machine, machine)}"
 

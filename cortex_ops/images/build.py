@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from cortex_ops.adapters import engine_images, registry
-from cortex_ops.adapters.build_log import LAYERS
 from cortex_ops.adapters.buildx import Baked, bake
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images import bases
@@ -128,7 +127,7 @@ class _Work:
             build_id=secrets.token_hex(6),
             ca_bundle=ca_bundle,
             contexts={one.name: {b: contexts[b] for b, _ in _bases(one) if b in contexts} for one in images},
-            layouts=[one.name for one in images if self.engine.containerd_store and not _triggers(one)],
+            layouts=[one.name for one in images if self.engine.writes_layouts and not _triggers(one)],
         )
         for name, ref in plan.hits.items():
             keep = keep_tag(name, self.place, ref.image_id)
@@ -159,15 +158,15 @@ class _Work:
             built = [image for image in images if image.name in tags]
             after = _fingerprints(built, self.settings, digests)
             _refuse_moved([image for image in built if after[image.name] != prints[image.name]], began)
-            found = made(self.engine, self.place, tags, done.metadata)
-            there = {one.ref.reference(): (done.digest(name + LAYERS), one.layers) for name, one in found.items()}
-            read_layouts(self.store, layouts, there)
+            found = made(self.engine, self.place, tags, done.metadata, layouts)
+            read_layouts(self.store, layouts, {n: (one.ref.reference(), one.layers) for n, one in found.items()})
         refs = {name: one.ref.model_copy(update={"fingerprint": prints[name]}) for name, one in found.items()}
         for ref in refs.values():
             self.store.put_if_absent(_record_key(ref), ref.to_json())
         return refs, {name: done.seconds.get(name, 0.0) for name in tags}
 
     def _bake(self, plan: BuildPlan, tags: Mapping[str, str], folder: Path, layouts: Layouts) -> Baked:
+        self.engine.import_sdk()
         if plan.layouts:
             with reading_layouts(self.store, layouts):
                 return bake(self.engine, plan.document, plan.images, folder, progress=self.progress)

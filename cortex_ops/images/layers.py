@@ -37,6 +37,10 @@ class Saved:
     config: dict[str, Any]
     layers: tuple[str, ...]
 
+    def unpacked(self) -> tuple[str, ...]:
+        """What its configuration says that its layers unpack to."""
+        return tuple((self.config.get("rootfs") or {}).get("diff_ids") or ())
+
 
 class Archive:
     """First read `layers` to the end; then ask for `images`."""
@@ -104,7 +108,7 @@ class Layouts:
     are empty files there, which the builder takes for sent: the digest is all that it asks for."""
 
     def __init__(self, folder: Path, images: Iterable[str], known: Iterable[str]) -> None:
-        self._blobs = folder / _BLOBS
+        self._folder, self._blobs = folder, folder / _BLOBS
         self._blobs.mkdir(parents=True)
         for digest in known:
             (self._blobs / digest).touch()
@@ -128,20 +132,27 @@ class Layouts:
             empty.touch()
             empty.replace(path)  # and not truncated: the builder makes them read-only
 
-    def image(self, digest: str) -> Saved | None:
-        """What the manifest `sha256:…` names; None when the builder did not write it."""
-        manifest = self._read(digest)
-        config = self._read(str(manifest["config"]["digest"])) if manifest else None
-        if manifest is None or config is None:
+    def manifest(self, image: str) -> str:
+        """Its digest, `sha256:…`; empty when the builder did not write one."""
+        index = _document(self._folder / image / "index.json")
+        return str(index["manifests"][0]["digest"]) if index else ""
+
+    def image(self, name: str) -> Saved | None:
+        """None when the builder did not write it."""
+        manifest = self._read(self.manifest(name))
+        config = self._read(str(manifest["config"]["digest"])) if manifest else {}
+        if not config:
             return None
         return Saved(config, tuple(str(layer["digest"]).removeprefix("sha256:") for layer in manifest["layers"]))
 
-    def _read(self, digest: str) -> dict[str, Any] | None:
-        path = self._blobs / digest.removeprefix("sha256:")
-        if not path.is_file():
-            return None
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        return document
+    def _read(self, digest: str) -> dict[str, Any]:
+        return _document(self._blobs / digest.removeprefix("sha256:"))
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Empty when there is none."""
+    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return found
 
 
 def _is_json(head: bytes) -> bool:

@@ -119,7 +119,7 @@ def plan_builds(
             if named := dict((contexts or {}).get(image.name, {})):
                 target["contexts"] = named
         if image.name in layouts:
-            made[image.name + LAYERS] = _layers(image.name)
+            made = _with_layout(image, made, place)
         targets |= made
         owners |= dict.fromkeys(made, image.name)
     document = {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
@@ -139,16 +139,22 @@ def keep_tag(name: str, place: Place, image_id: str) -> str:
     return f"{LOCAL}/{name}:keep-{image_id.removeprefix('sha256:')[:16]}-{place.owner}"
 
 
-def _layers(name: str) -> dict[str, Any]:
-    """The image once more, for us. Not a second output of the same target: the engine would write one configuration
-    from two sides at once, and wait for a second each time. The label makes another one of it."""
-    return {
-        "context": name,
-        "dockerfile-inline": f"FROM image\nLABEL {LABEL}layers=1\n",
-        "contexts": {"image": f"target:{name}"},
+def _with_layout(image: Buildable, made: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Its layers go into a folder of its name, too. A date of its own makes its configuration another than the
+    image's: where both write the same one at once, the engine waits for a second."""
+    output = f"type=oci,tar=false,source-date-epoch=1,dest={image.name}"
+    if not place.registry:
+        made[image.name]["output"].append(output)
+        return made
+    # The builder names one digest for each target, and that of what is pushed is needed.
+    again = {
+        "context": image.name,
+        "dockerfile-inline": "FROM image\n",
+        "contexts": {"image": f"target:{image.name}"},
         "attest": ["type=provenance,disabled=true"],
-        "output": [f"type=oci,tar=false,dest={name}"],
+        "output": [output],
     }
+    return {**made, image.name + LAYERS: again}
 
 
 def _targets(

@@ -88,13 +88,13 @@ def read_images(engine: Engine, store: Store, references: list[str]) -> dict[str
 
 
 def read_layouts(store: Store, layouts: Layouts, built: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
-    """Judge what a build wrote and remember it. `built`: reference → (its manifest in the layouts, what its layers
-    unpack to, as the engine has them). What is not all there, or not the same, is left to `judge_images`."""
+    """Judge what a build wrote and remember it. `built`: name → (reference, what its layers unpack to, as the engine
+    has them). What is not all there, or not the same, is left to `judge_images`."""
     with suppress(*_BROKEN):
         read_layers(store, layouts)
-    for reference, (manifest, unpacked) in built.items():
-        image = layouts.image(manifest)
-        if image is None or tuple(image.config["rootfs"]["diff_ids"]) != unpacked:
+    for name, (reference, unpacked) in built.items():
+        image = layouts.image(name)
+        if image is None or image.unpacked() != unpacked:
             continue
         found = {digest: store.get(_layer_key(digest)) for digest in image.layers}
         layers = {digest: json.loads(text) for digest, text in found.items() if text is not None}

@@ -11,6 +11,7 @@ from cortex_ops.adapters import engine_images, registry
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images import bases
 from cortex_ops.images.bases import HUB, parse
+from cortex_ops.images.layers import Layouts
 from cortex_ops.images.plan import Place, keep_tag
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.parallel import at_once
@@ -29,9 +30,12 @@ class Made:
     layers: tuple[str, ...]
 
 
-def made(engine: Engine, place: Place, tags: Mapping[str, str], metadata: Mapping[str, Document]) -> dict[str, Made]:
+def made(
+    engine: Engine, place: Place, tags: Mapping[str, str], metadata: Mapping[str, Document], layouts: Layouts
+) -> dict[str, Made]:
     """The images of bake targets (name → what bake named it), which get their own names here. Metadata and engine (or
-    registry) must agree, or an `OpsError` says how not."""
+    registry) must agree, or an `OpsError` says how not. Where a target has two outputs, its metadata may name the
+    manifest of its layout: then the engine must hold an image of the same layers."""
     digests = {name: str(metadata.get(name, {}).get("containerimage.digest", "")) for name in tags}
     if silent := [name for name, digest in digests.items() if not digest]:
         raise OpsError(f"the build of {silent[0]} does not say which image it made", remedy="update docker buildx")
@@ -47,6 +51,8 @@ def made(engine: Engine, place: Place, tags: Mapping[str, str], metadata: Mappin
         # A containerd store calls an image by its manifest, the classic one by its configuration.
         said = {digests[name], str(metadata[name].get("containerimage.config.digest", digests[name]))}
         held = {str(found["Id"]), *(str(each).rpartition("@")[2] for each in found.get("RepoDigests") or [])}
+        if (layout := layouts.image(name)) is not None and layout.unpacked() == _unpacked(found):
+            held.add(layouts.manifest(name))
         if not said & held:
             raise OpsError(
                 f"{name}: the build says {digests[name]}, the engine holds {found['Id']}", remedy="build again"
@@ -77,7 +83,11 @@ def _pushed(engine: Engine, place: Place, name: str, digest: str) -> Made:
 
 
 def _made(document: Document, **more: Any) -> Made:
-    return Made(_ref(document, **more), tuple((document.get("RootFS") or {}).get("Layers") or ()))
+    return Made(_ref(document, **more), _unpacked(document))
+
+
+def _unpacked(document: Document) -> tuple[str, ...]:
+    return tuple((document.get("RootFS") or {}).get("Layers") or ())
 
 
 def resolved(

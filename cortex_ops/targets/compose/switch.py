@@ -7,9 +7,11 @@ process would outlive us.
 from __future__ import annotations
 
 from cortex_ops.adapters.engine import Engine
-from cortex_ops.kernel.errors import OpsError
+from cortex_ops.kernel.errors import DeadlineError, OpsError
 from cortex_ops.targets.compose.observed import LABEL, Seen, look_at_project
 from cortex_ops.targets.protocol import Live
+
+DEADLINE = 30  # seconds; the proxy answers at once, or `switch` gives up after five
 
 
 class Switch:
@@ -36,20 +38,51 @@ class Switch:
         return self._run(edge, ["set", slot, release, candidate], what="switching the proxy")
 
     def _run(self, edge: Seen, args: list[str], *, what: str) -> Live:
+        from docker.errors import NotFound
+
+        api, guard = self.engine.client.api, self.engine.guard
         name = f"{self.prefix}-switch-{self.run_id[:12] or 'manual'}"
         remove_container(self.engine, name)
-        done = self.engine.run(
-            self.engine.argv(
-                *("run", "--rm", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL"),
-                *("--security-opt", "no-new-privileges", "--pull", "never"),
-                *("--label", f"{LABEL}project={self.prefix}", "--label", f"{LABEL}role=helper"),
-                *("--label", f"{LABEL}run={self.run_id}", "-v", f"{self.prefix}-edge-state:/run/edge"),
-                *("--entrypoint", "switch", edge.fields.image, *args),
-            ),
-            what=what,
-            deadline=30,
+        host = api.create_host_config(
+            binds=[f"{self.prefix}-edge-state:/run/edge"],
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
         )
-        return _parsed(done.stdout)
+        labels = {f"{LABEL}project": self.prefix, f"{LABEL}role": "helper", f"{LABEL}run": self.run_id}
+        try:
+            made = guard(
+                api.create_container,
+                edge.fields.image,
+                args,
+                entrypoint=["switch"],
+                name=name,
+                labels=labels,
+                host_config=host,
+            )
+            try:
+                guard(api.start, made["Id"])
+                code = self._ended(made["Id"], what)
+                said = str(guard(api.logs, made["Id"]).decode(errors="replace"))
+            finally:
+                remove_container(self.engine, made["Id"])
+        except NotFound as error:
+            raise OpsError(f"{what} failed: {error.explanation}") from error
+        if code:
+            last = (said.strip().splitlines() or ["it said nothing"])[-1]
+            raise OpsError(f"{what} failed (exit {code}): {last}")
+        return _parsed(said)
+
+    def _ended(self, container: str, what: str) -> int:
+        from requests.exceptions import ReadTimeout
+
+        try:
+            return int(self.engine.guard(self.engine.client.api.wait, container, timeout=DEADLINE)["StatusCode"])
+        except OpsError as error:
+            if isinstance(error.__cause__, ReadTimeout):
+                raise DeadlineError(f"{what} did not end within {DEADLINE} s") from error
+            raise
 
 
 def remove_container(engine: Engine, name: str) -> None:

@@ -232,7 +232,8 @@ def test_what_was_built_from_a_dirty_tree_is_refused_where_it_is_protected(sampl
     subprocess.run(["git", "checkout", "-q", "apps/api/main.mjs"], cwd=sample.monorepo, check=True)
     server = sample.monorepo / "apps" / "api" / "main.mjs"
     server.write_text(server.read_text() + "// never committed\n")
-    assert sample.release("local").record.intent.dirty
+    released = sample.release("local")
+    assert released.ok and released.record.intent.dirty, released.message
     with pytest.raises(RefusedError, match="built from a tree with uncommitted changes"):
         sample.release("production")
     assert sample.wire().history("production").sequences() == before

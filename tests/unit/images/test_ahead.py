@@ -88,16 +88,18 @@ class Builder:
     """Writes layouts as a builder does: files by their digest, read-only, none that is there already."""
 
     def __init__(self, folder: Path, name: str = "api") -> None:
-        self.blobs = folder / name / "blobs" / "sha256"
+        self.folder = folder / name
+        self.blobs = self.folder / "blobs" / "sha256"
         self.sent: list[str] = []
 
-    def write(self, *layers: bytes, config: dict[str, Any] | None = None) -> str:
+    def write(self, *layers: bytes, config: dict[str, Any] | None = None) -> None:
         document = {"config": {}, "history": [], "rootfs": {"diff_ids": list(UNPACKED)}, **(config or {})}
         manifest = {
             "config": {"digest": self._put(json.dumps(document).encode())},
             "layers": [{"digest": self._put(layer)} for layer in layers],
         }
-        return self._put(json.dumps(manifest).encode())
+        index = {"manifests": [{"digest": self._put(json.dumps(manifest).encode())}]}
+        (self.folder / "index.json").write_text(json.dumps(index))
 
     def _put(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
@@ -120,8 +122,8 @@ def test_what_a_build_writes_is_judged_without_asking_the_engine(tmp_path: Path)
     layer = gzip.compress(tar({"app/.env": b"X=1"}))
     with reading_layouts(store, layouts):
         config = {"history": [{"created_by": "RUN TOKEN=abcdefgh1234 npm ci"}]}
-        manifest = Builder(tmp_path).write(layer, config=config)
-    read_layouts(store, layouts, {"sha256:image": (manifest, UNPACKED)})
+        Builder(tmp_path).write(layer, config=config)
+    read_layouts(store, layouts, {"api": ("sha256:image", UNPACKED)})
     assert judged(store) == ["its history shows a value for TOKEN", SECRET]
 
 
@@ -129,25 +131,25 @@ def test_a_layer_that_was_judged_is_not_sent_again_and_its_finding_still_counts(
     store = Memory()
     layer = gzip.compress(tar({"app/.env": b"X=1"}))
     first = Layouts(tmp_path / "1", ["api"], known_layers(store))
-    manifest = Builder(tmp_path / "1").write(layer)
-    read_layouts(store, first, {"sha256:image": (manifest, UNPACKED)})
+    Builder(tmp_path / "1").write(layer)
+    read_layouts(store, first, {"api": ("sha256:image", UNPACKED)})
     second = Layouts(tmp_path / "2", ["api", "web"], known_layers(store))
     builder = Builder(tmp_path / "2")
-    manifest = builder.write(layer, gzip.compress(tar({"app/b": b"2"})))
+    builder.write(layer, gzip.compress(tar({"app/b": b"2"})))
     assert hashlib.sha256(layer).hexdigest() not in builder.sent and len(builder.sent) == 3
     assert Builder(tmp_path / "2", "web").blobs.samefile(builder.blobs), "nor for another image"
-    read_layouts(store, second, {"sha256:other": (manifest, UNPACKED)})
+    read_layouts(store, second, {"api": ("sha256:other", UNPACKED)})
     assert judged(store, "sha256:other") == [SECRET]
 
 
 def test_a_read_layer_gives_its_place_back_and_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, layouts = Memory(), Layouts(tmp_path, ["api"], [])
     builder = Builder(tmp_path)
-    manifest = builder.write(gzip.compress(tar({"app/a": b"1" * 5000})))
+    builder.write(gzip.compress(tar({"app/a": b"1" * 5000})))
     policy.read_layers(store, layouts)
     assert [path.stat().st_size for path in builder.blobs.iterdir() if path.read_bytes()[:1] != b"{"] == [0]
     monkeypatch.setattr(policy, "_read_layer", lambda blob: pytest.fail("read again"))
-    read_layouts(store, layouts, {"sha256:image": (manifest, UNPACKED)})
+    read_layouts(store, layouts, {"api": ("sha256:image", UNPACKED)})
     assert judged(store) == []
 
 
@@ -172,13 +174,15 @@ def test_what_is_not_all_there_or_not_the_engines_image_is_asked_of_the_engine(
     store, layouts = Memory(), Layouts(tmp_path, ["api"], [])
     layer = gzip.compress(tar({"app/a": b"1" * 5000}))
     builder = Builder(tmp_path)
-    manifest = builder.write(layer[:-40] if wrong == "a broken layer" else layer)
+    builder.write(layer[:-40] if wrong == "a broken layer" else layer)
     if wrong == "no layer":
         (builder.blobs / hashlib.sha256(layer).hexdigest()).unlink()
     unpacked = ("sha256:d2",) if wrong == "other layers" else UNPACKED
     with reading_layouts(store, layouts):
         pass
-    read_layouts(store, layouts, {"sha256:image": ("" if wrong == "no manifest" else manifest, unpacked)})
+    if wrong == "no manifest":
+        (tmp_path / "api" / "index.json").unlink()
+    read_layouts(store, layouts, {"api": ("sha256:image", unpacked)})
     assert left_to_the_engine(store, monkeypatch)
 
 

@@ -90,7 +90,10 @@ def test_the_bake_document_builds_image_and_tests_together_with_labels_secret_an
     assert plan.images == {"api": "api", "api-tests": "api"}
 
 
-def test_layers_are_written_from_the_image_itself_under_another_label_and_only_of_what_is_built() -> None:
+LAYOUT = "type=oci,tar=false,source-date-epoch=1,dest={}"
+
+
+def test_layers_are_written_beside_the_image_under_another_date_and_only_of_what_is_built() -> None:
     known = {"f-web": [local("f-web", "1")]}
     plan = plan_builds(
         [API, WEB],
@@ -104,15 +107,22 @@ def test_layers_are_written_from_the_image_itself_under_another_label_and_only_o
         layouts=["api", "web"],
     )
     assert plan.layouts == ("api",)
-    assert plan.document["target"]["api_layers"] == {
-        "context": "api",
-        "dockerfile-inline": "FROM image\nLABEL org.cortex-ops.layers=1\n",
-        "contexts": {"image": "target:api"},
+    assert plan.document["target"]["api"]["output"] == ["type=docker", LAYOUT.format("api")]
+    assert plan.document["group"]["default"]["targets"] == ["api", "api-tests"]
+
+
+def test_layers_of_a_pushed_image_are_of_a_target_of_their_own_so_that_each_says_its_digest() -> None:
+    plan = plan_builds([WEB], {"web": "f"}, {}, set(), SHARED, revision="r", build_id="b", layouts=["web"])
+    assert plan.document["target"]["web"]["output"] == ["type=registry"]
+    assert plan.document["target"]["web_layers"] == {
+        "context": "web",
+        "dockerfile-inline": "FROM image\n",
+        "contexts": {"image": "target:web"},
         "attest": ["type=provenance,disabled=true"],
-        "output": ["type=oci,tar=false,dest=api"],
+        "output": [LAYOUT.format("web")],
     }
-    assert plan.images == {"api": "api", "api-tests": "api", "api_layers": "api"}
-    assert plan.document["group"]["default"]["targets"] == ["api", "api-tests", "api_layers"]
+    assert plan.images == {"web": "web", "web_layers": "web"}
+    assert plan.document["group"]["default"]["targets"] == ["web", "web_layers"]
 
 
 def test_with_a_registry_images_are_pushed_under_a_name_by_content() -> None:

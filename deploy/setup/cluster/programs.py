@@ -59,7 +59,8 @@ def folder_of(cache: Path) -> Path:
 
 
 def _build(cache: Path, module: str, target: Path, packages: tuple[str, ...], flags: str) -> None:
-    argv: list[str | Path] = [tools.go(cache), "build", "-trimpath", "-mod=readonly", "-ldflags", flags]
+    how = ("-trimpath", "-mod=readonly", tools.UNDEBUGGED, "-ldflags", flags)
+    argv: list[str | Path] = [tools.go(cache), "build", *how]
     output = f"{target}/" if target.is_dir() else str(target)
     run(
         [*argv, "-o", output, *packages],

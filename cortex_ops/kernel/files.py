@@ -53,7 +53,9 @@ def scratch(parent: Path) -> Iterator[Path]:
             owner, _, since = left.name.partition("-")
             if not owner.isdigit() or process_start(int(owner)) != since.partition("-")[0]:
                 shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f"{pid}-{process_start(pid)}-", dir=parent) as folder:
+        name = f"{pid}-{process_start(pid)}-"
+        # What a thread still writes while it is removed goes with the next one.
+        with tempfile.TemporaryDirectory(prefix=name, dir=parent, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -1,10 +1,22 @@
 """What every test shares."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images_of_this_file_go_with_it() -> Iterator[None]:
+    """Also those of projects that only build."""
+    yield
+    if tiny := sys.modules.get("tests.support.tiny"):
+        tiny.remove_images_of(*tiny.CREATED)
+        tiny.CREATED.clear()
+
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("unhurried", deadline=None)

@@ -31,9 +31,11 @@ def docker_env() -> dict[str, str]:
 
 def docker(*args: str, check: bool = True, deadline: float = 120) -> str:
     """Run the raw CLI; tests look with it, independently of our own adapter."""
-    done = subprocess.run(
-        [record()["docker"], *args], env=docker_env(), capture_output=True, text=True, timeout=deadline, check=False
-    )
+    argv = [record()["docker"], *args]
+    for _ in range(6):
+        done = subprocess.run(argv, env=docker_env(), capture_output=True, text=True, timeout=deadline, check=False)
+        if "failed to calculate size of image" not in done.stderr:  # one went while they were listed
+            break
     if check and done.returncode:
         raise AssertionError(f"docker {' '.join(args)}: {done.stderr}")
     return done.stdout.strip()

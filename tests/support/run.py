@@ -45,7 +45,7 @@ ALONE = tuple(
     for name in ("daemons", "istio", "network_policies", "no_request_fails", "sample", "scaling")
 )
 PARTS = (
-    Part("unit", ("tests/unit",), 1442, workers=2),
+    Part("unit", ("tests/unit",), 1451, workers=2),
     Part("integration", ("tests/integration",), 388, workers=2),
     Part("faults", ("tests/faults",), 33, workers=2, alone=("tests/faults/test_engine_stopped.py",)),
     Part("pages", ("tests/pages",), 8),

@@ -249,12 +249,21 @@ class Tiny:
         self.remove_images()
         layers.hand_on(self.root)
 
+    def owner(self) -> str:
+        """What its names of images end with; empty before its first build."""
+        mark = self.root / ".cortex" / "store" / "images" / "owner"
+        return mark.read_text() if mark.is_file() else ""
+
     def remove_images(self) -> None:
         """This project's own names for images that it built; the images of other projects stay."""
-        mark = self.root / ".cortex" / "store" / "images" / "owner"
-        if mark.is_file():
-            owner = mark.read_text()
-            remove_images(lambda name: name.startswith("cortex-ops/") and name.endswith(f"-{owner}"))
+        remove_images_of(self)
+
+
+def remove_images_of(*projects: Tiny) -> None:
+    """Their own names for images that they built."""
+    owners = tuple(f"-{owner}" for project in projects if (owner := project.owner()))
+    if owners:
+        remove_images(lambda name: name.startswith("cortex-ops/") and name.endswith(owners))
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> None:
@@ -267,10 +276,14 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> None:
             base[key] = value
 
 
+CREATED: list[Tiny] = []  # their images go when the tests of a file have ended
+
+
 def create(root: Path, *, postgres: bool = False) -> Tiny:
     """Write the project below `root`."""
     port = free_port()
     tiny = Tiny(root, f"t{secrets.token_hex(4)}", port)
+    CREATED.append(tiny)
     tiny.write("api/server.mjs", SERVER)
     tiny.write("api/probe.mjs", PROBE)
     tiny.write(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,30 @@ def live_answer(tiny: Tiny, text: str) -> None:
     assert tiny.get() == text
 
 
+def serving(tiny: Tiny) -> str:
+    """What is live, and would be released again; a new release only where an earlier test left something else."""
+    tree = {
+        name: (tiny.monorepo / name).read_text() for name in ("api/answer.txt", "api/mode.txt", "tests/expected.txt")
+    }
+    text = tree["api/answer.txt"]
+    if list(tree.values()) != [text, "ok", "anything"] or tiny.get() != text:
+        live_answer(tiny, text := f"again {secrets.token_hex(4)}")
+    return text
+
+
+@contextmanager
+def trying(tiny: Tiny, text: str, **how: str) -> Iterator[None]:
+    """The next release would say `text`; afterwards it would be what is live again."""
+    before = serving(tiny)
+    tiny.answer(text, **how)
+    try:
+        yield
+    finally:
+        tiny.answer(before)
+
+
 def test_a_release_is_live_recorded_and_pinned_by_content(tiny: Tiny) -> None:
-    live_answer(tiny, "pinned")
+    serving(tiny)
     w = tiny.wire()
     record = w.history("local").live()
     assert record is not None and record.outcome is not None and record.verdict is not None
@@ -42,7 +66,7 @@ def test_a_release_is_live_recorded_and_pinned_by_content(tiny: Tiny) -> None:
 
 
 def test_a_second_release_of_the_same_is_a_no_op_that_says_so(tiny: Tiny) -> None:
-    live_answer(tiny, "same")
+    serving(tiny)
     before = tiny.containers()
     step = tiny.release()
     assert step.noop and step.ok and "nothing to do" in step.message
@@ -50,7 +74,7 @@ def test_a_second_release_of_the_same_is_a_no_op_that_says_so(tiny: Tiny) -> Non
 
 
 def test_containers_are_hardened_as_rendered(tiny: Tiny) -> None:
-    live_answer(tiny, "hard")
+    serving(tiny)
     seq = tiny.wire().history("local").live().seq  # type: ignore[union-attr]
     (name,) = tiny.containers(role="service", release=f"r{seq}")
     found = docker(
@@ -64,7 +88,7 @@ def test_containers_are_hardened_as_rendered(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("damage", ["removed", "paused", "stopped", "memory", "tag moved"])
 def test_what_a_hand_changed_the_next_release_repairs(tiny: Tiny, damage: str) -> None:
-    live_answer(tiny, f"drift {damage}")
+    before = serving(tiny)
     seq = tiny.wire().history("local").live().seq  # type: ignore[union-attr]
     (name,) = tiny.containers(role="service", release=f"r{seq}")
     if damage == "removed":
@@ -84,19 +108,19 @@ def test_what_a_hand_changed_the_next_release_repairs(tiny: Tiny, damage: str) -
     step = tiny.release()
     assert step.ok
     assert step.noop == (damage == "tag moved"), "a moved tag means nothing to what is pinned by content"
-    assert tiny.get() == f"drift {damage}"
+    assert tiny.get() == before
     assert pipeline.health(tiny.wire(), "local").healthy
 
 
 def test_a_drifted_proxy_is_repaired(tiny: Tiny) -> None:
-    live_answer(tiny, "proxy drift")
+    before = serving(tiny)
     docker("rm", "-f", f"{tiny.prefix}-edge-edge-1")
     assert tiny.release().ok
-    assert tiny.get() == "proxy drift"
+    assert tiny.get() == before
 
 
 def test_drift_is_refused_by_name_where_the_policy_says_so(tiny: Tiny) -> None:
-    live_answer(tiny, "refuse")
+    serving(tiny)
     seq = tiny.wire().history("local").live().seq  # type: ignore[union-attr]
     (name,) = tiny.containers(role="service", release=f"r{seq}")
     tiny.stack({"environments": {"local": {"drift": "refuse"}}})
@@ -111,39 +135,43 @@ def test_drift_is_refused_by_name_where_the_policy_says_so(tiny: Tiny) -> None:
 
 
 def test_a_service_that_crashes_is_reported_with_its_last_words_and_the_old_one_serves(tiny: Tiny) -> None:
-    live_answer(tiny, "before crash")
-    tiny.answer("crash", mode="crash")
-    with pytest.raises(OpsError, match=r"api-r[0-9]+ keeps crashing|exited") as caught:
+    before = serving(tiny)
+    with (
+        trying(tiny, "crash", mode="crash"),
+        pytest.raises(OpsError, match=r"api-r[0-9]+ keeps crashing|exited") as caught,
+    ):
         tiny.release()
     assert any("cannot find the flux capacitor" in line for line in caught.value.details)
-    assert tiny.get() == "before crash"
+    assert tiny.get() == before
     assert tiny.wire().history("local").records(1)[0].state() == "rolled_back"
 
 
 def test_a_service_that_never_gets_ready_is_given_up_at_the_deadline(tiny: Tiny) -> None:
-    live_answer(tiny, "before never")
+    before = serving(tiny)
     tiny.stack({"environments": {"local": {"start_deadline": 6}}})
-    tiny.answer("never", mode="never-ready")
     try:
-        with pytest.raises(OpsError, match=r"api-r[0-9]+ \(running (starting|unhealthy)\)|unhealthy"):
+        with (
+            trying(tiny, "never", mode="never-ready"),
+            pytest.raises(OpsError, match=r"api-r[0-9]+ \(running (starting|unhealthy)\)|unhealthy"),
+        ):
             tiny.release()
     finally:
         tiny.stack({"environments": {"local": {"start_deadline": None}}})
-    assert tiny.get() == "before never"
+    assert tiny.get() == before
 
 
 def test_a_release_that_fails_its_tests_never_gets_traffic(tiny: Tiny) -> None:
-    live_answer(tiny, "good")
-    tiny.answer("bad", expected="something else")
-    step = tiny.release()
+    before = serving(tiny)
+    with trying(tiny, "bad", expected="something else"):
+        step = tiny.release()
     assert not step.ok and "expected something else, got bad" in step.message and "still serves" in step.message
-    assert tiny.get() == "good"
+    assert tiny.get() == before
     seq = step.record.seq
     assert tiny.containers(release=f"r{seq}") == []
 
 
 def test_a_build_that_fails_shows_the_failing_step(tiny: Tiny) -> None:
-    live_answer(tiny, "before build")
+    before = serving(tiny)
     path = tiny.monorepo / "api" / "Dockerfile"
     text = path.read_text()
     path.write_text(text.replace("USER 1000", "RUN echo compiling; echo missing semicolon >&2; exit 9\nUSER 1000"))
@@ -153,11 +181,11 @@ def test_a_build_that_fails_shows_the_failing_step(tiny: Tiny) -> None:
         assert any("missing semicolon" in line for line in [caught.value.message, *caught.value.details])
     finally:
         path.write_text(text)
-    assert tiny.get() == "before build"
+    assert tiny.get() == before
 
 
 def test_a_base_image_that_does_not_exist_is_one_sentence(tiny: Tiny) -> None:
-    live_answer(tiny, "before base")
+    before = serving(tiny)
     path = tiny.monorepo / "api" / "Dockerfile"
     text = path.read_text()
     path.write_text(text.replace("FROM node:24-bookworm-slim", "FROM nonesuch-image:7"))
@@ -166,7 +194,7 @@ def test_a_base_image_that_does_not_exist_is_one_sentence(tiny: Tiny) -> None:
             tiny.release()
     finally:
         path.write_text(text)
-    assert tiny.get() == "before base"
+    assert tiny.get() == before
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -179,7 +207,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 
 def test_a_release_whose_port_is_taken_leaves_the_old_one_serving_on_its_own(tiny: Tiny) -> None:
-    live_answer(tiny, "before port")
+    before = serving(tiny)
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -190,31 +218,31 @@ def test_a_release_whose_port_is_taken_leaves_the_old_one_serving_on_its_own(tin
                 tiny.release()
         finally:
             tiny.stack({"environments": {"local": {"ports": {"api": str(tiny.port)}}}})
-    assert tiny.get() == "before port"
+    assert tiny.get() == before
 
 
 def test_a_rollback_is_one_switch_while_the_old_release_still_runs(tiny: Tiny) -> None:
-    live_answer(tiny, "older")
+    older = serving(tiny)
     live_answer(tiny, "newer")
     before = set(tiny.containers(role="service"))
     step = pipeline.rollback(tiny.wire(), "local")
-    assert step.ok and tiny.get() == "older"
+    assert step.ok and tiny.get() == older
     assert set(tiny.containers(role="service")) == before
 
 
 def test_a_rollback_to_a_removed_release_starts_its_own_images_again(tiny: Tiny) -> None:
-    live_answer(tiny, "first")
+    text = serving(tiny)
     first = tiny.wire().history("local").live()
     live_answer(tiny, "second")
     live_answer(tiny, "third")
     assert first is not None
     step = pipeline.rollback(tiny.wire(), "local", first.seq)
-    assert step.ok and tiny.get() == "first"
+    assert step.ok and tiny.get() == text
     assert step.record.intent.lock.images["api"] == first.intent.lock.images["api"]
 
 
 def test_a_second_release_at_once_is_refused_with_the_holders_name(tiny: Tiny) -> None:
-    live_answer(tiny, "held")
+    before = serving(tiny)
     tiny.answer("held two")
     w = tiny.wire("holder-run")
     pipeline.build(w, "local")
@@ -224,11 +252,11 @@ def test_a_second_release_at_once_is_refused_with_the_holders_name(tiny: Tiny) -
             tiny.release()
     finally:
         pipeline.interrupt(w, "local")
-    assert tiny.get() == "held" and tiny.release().ok and tiny.get() == "held two"
+    assert tiny.get() == before and tiny.release().ok and tiny.get() == "held two"
 
 
 def test_a_removal_that_was_cut_short_is_completed_by_the_next_release(tiny: Tiny) -> None:
-    live_answer(tiny, "cut short")
+    serving(tiny)
     history = tiny.wire().history("local")
     old = history.live()
     assert old is not None
@@ -249,8 +277,7 @@ def test_what_an_ended_run_left_goes_with_the_next_release_though_its_own_is_fin
         docker("create", "--name", name, f"--label=org.cortex-ops.project={tiny.prefix}", *flags, image, "true")
         return name
 
-    tiny.answer("before")
-    assert tiny.release().ok
+    serving(tiny)
     image = docker("inspect", "--format", "{{.Image}}", tiny.containers(role="service")[0]).strip()
     strays = {left("late-helper", role="helper", run="ended"), left("late-job", role="job", run="ended")}
     others = {left("a-backups", role="helper", run="another", task="backup"), left("an-onlookers", role="helper")}

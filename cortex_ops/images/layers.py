@@ -108,7 +108,7 @@ class Layouts:
     are empty files there, which the builder takes for sent: the digest is all that it asks for."""
 
     def __init__(self, folder: Path, images: Iterable[str], known: Iterable[str]) -> None:
-        self._folder, self._blobs = folder, folder / _BLOBS
+        self._folder, self._blobs = folder, folder / "_blobs" / "sha256"  # no image is called so
         self._blobs.mkdir(parents=True)
         for digest in known:
             (self._blobs / digest).touch()

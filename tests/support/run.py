@@ -46,7 +46,7 @@ ALONE = tuple(
 )
 PARTS = (
     Part("unit", ("tests/unit",), 1451, workers=2),
-    Part("integration", ("tests/integration",), 388, workers=2),
+    Part("integration", ("tests/integration",), 392, workers=2),
     Part("faults", ("tests/faults",), 33, workers=2, alone=("tests/faults/test_engine_stopped.py",)),
     Part("pages", ("tests/pages",), 8),
     Part("conformance", ("tests/conformance",), 196, cluster=True, workers=2),

@@ -67,6 +67,14 @@ def test_what_the_engine_holds_has_the_date_of_its_build(project: Tiny) -> None:
     assert not docker("image", "inspect", "--format", "{{.Created}}", ref.image_id).startswith("1970")
 
 
+@pytest.mark.parametrize("name", ["blobs", "layers", "bake", "sha256"])
+def test_a_service_may_be_called_what_the_folders_are(project: Tiny, name: str) -> None:
+    service = project.stack()["services"]["api"]
+    project.stack({"services": {name: {key: value for key, value in service.items() if key != "route"}}})
+    project.write("api/.env", "X=1")
+    assert set(build_images(project.wire()).findings[name]) == {"a layer holds .env, which looks like a secret"}
+
+
 def test_an_image_with_triggers_is_judged_and_its_triggers_do_not_run(project: Tiny) -> None:
     project.write("api/Dockerfile", "FROM scratch\nCOPY api /app/\nONBUILD COPY nowhere /\nUSER 1000\n")
     project.write("api/.env", "X=1")

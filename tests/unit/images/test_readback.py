@@ -31,7 +31,7 @@ def renamed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def layout(folder: Path, *unpacked: str) -> Layouts:
     """One that says its manifest is `sha256:written`."""
     found = Layouts(folder, ["api"], [])
-    blobs = folder / "blobs" / "sha256"
+    blobs = folder / "api" / "blobs" / "sha256"
     (folder / "api" / "index.json").write_text(json.dumps({"manifests": [{"digest": "sha256:written"}]}))
     (blobs / "written").write_text(json.dumps({"config": {"digest": "sha256:c"}, "layers": []}))
     (blobs / "c").write_text(json.dumps({"rootfs": {"diff_ids": list(unpacked)}}))

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from cortex_ops.adapters import engine_images
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.images.layers import Layouts
-from cortex_ops.images.policy import read_images, read_layers
+from cortex_ops.images.policy import read_images, read_layers, unread
 from cortex_ops.kernel.errors import InterruptedByUser
 from cortex_ops.kernel.process import end_all_until
 from cortex_ops.kernel.store import Store
@@ -46,7 +46,7 @@ def reading_ahead(engine: Engine, store: Store, tags: Collection[str]) -> Iterat
     def read() -> None:
         with suppress(Exception):  # in a thread of its own it would be a trace on the console
             found = [str(one["Id"]) for one in engine_images.inspect(engine, sorted(tags)).values()]
-            read_images(engine, store, found)
+            read_images(engine, store, unread(store, found))
 
     thread = threading.Thread(target=read, daemon=True)
 

@@ -79,12 +79,15 @@ def _layer_key(digest: str) -> str:
     return f"{_LAYERS}{digest}.json"
 
 
+def unread(store: Store, references: Iterable[str]) -> list[str]:
+    """Those images whose content nobody has judged."""
+    return [one for one in references if store.get(_key(one)) is None]
+
+
 def read_images(engine: Engine, store: Store, references: list[str]) -> dict[str, bytes]:
-    """Judge the content of images, those that nobody has judged, and remember it; by reference."""
-    known = {reference: store.get(_key(reference)) for reference in references}
-    new = [reference for reference, cached in known.items() if cached is None]
-    found = content_findings(engine, store, new) if new else {}
-    return {one: cached if cached is not None else _keep(store, one, found[one]) for one, cached in known.items()}
+    """Judge the content of images and remember it; by reference."""
+    found = content_findings(engine, store, references) if references else {}
+    return {one: _keep(store, one, findings) for one, findings in found.items()}
 
 
 def read_layouts(store: Store, layouts: Layouts, built: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:

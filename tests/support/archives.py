@@ -1,4 +1,4 @@
-"""Images in memory as `docker image save` writes them, and a store for what is judged of them."""
+"""Images in memory as `docker image save` writes them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,6 @@ import io
 import json
 import tarfile
 from typing import Any
-
-
-class Memory:
-    """A store in memory."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.objects.get(key)
-
-    def list(self, prefix: str) -> list[str]:
-        return sorted(key for key in self.objects if key.startswith(prefix))
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        return self.objects.setdefault(key, data) is data
-
-    def delete(self, key: str) -> None:
-        self.objects.pop(key, None)
 
 
 def tar(files: dict[str, bytes]) -> bytes:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cortex_ops.adapters.engine import Engine
-from cortex_ops.kernel.errors import OpsError
-from cortex_ops.targets.compose.switch import remove_container
+from cortex_ops.targets.compose.helper import helper
 
-_ROOT = "/v"  # where the helper has the volumes
+_ROOT = "v"  # where the helper has the volumes
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def archive(volumes: list[VolumeFiles]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for volume in volumes:
-            folder = tarfile.TarInfo(f"{_ROOT}/{volume.volume}".lstrip("/"))
+            folder = tarfile.TarInfo(f"{_ROOT}/{volume.volume}")
             folder.type, folder.mode, folder.uid, folder.gid = (
                 tarfile.DIRTYPE,
                 volume.root_mode,
@@ -53,15 +52,6 @@ def archive(volumes: list[VolumeFiles]) -> bytes:
 
 def unpack(engine: Engine, image: str, volumes: list[VolumeFiles], labels: Mapping[str, str], name: str) -> None:
     """Fill the volumes through a container called `name` that never starts: no process, and nothing for one to do."""
-    from docker.errors import NotFound
-
-    api = engine.client.api
-    mounts = api.create_host_config(binds=[f"{v.volume}:{_ROOT}/{v.volume}" for v in volumes], network_mode="none")
-    try:
-        made = engine.guard(api.create_container, image, ["true"], name=name, labels=dict(labels), host_config=mounts)
-        try:
-            engine.guard(api.put_archive, made["Id"], "/", archive(volumes))
-        finally:
-            remove_container(engine, made["Id"])
-    except NotFound as error:
-        raise OpsError(f"{name} or its image went while it was filled: {error.explanation}") from error
+    binds = [f"{v.volume}:/{_ROOT}/{v.volume}" for v in volumes]
+    with helper(engine, name, image, ["true"], labels, what=f"filling {name}'s volumes", binds=binds) as made:
+        engine.guard(engine.client.api.put_archive, made, "/", archive(volumes))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from cortex_ops.adapters.engine import Engine
 from cortex_ops.kernel.errors import DeadlineError, OpsError
+from cortex_ops.targets.compose.helper import helper
 from cortex_ops.targets.compose.observed import LABEL, Seen, look_at_project
 from cortex_ops.targets.protocol import Live
 
@@ -38,37 +39,25 @@ class Switch:
         return self._run(edge, ["set", slot, release, candidate], what="switching the proxy")
 
     def _run(self, edge: Seen, args: list[str], *, what: str) -> Live:
-        from docker.errors import NotFound
-
         api, guard = self.engine.client.api, self.engine.guard
         name = f"{self.prefix}-switch-{self.run_id[:12] or 'manual'}"
-        remove_container(self.engine, name)
-        host = api.create_host_config(
+        labels = {f"{LABEL}project": self.prefix, f"{LABEL}role": "helper", f"{LABEL}run": self.run_id}
+        with helper(
+            self.engine,
+            name,
+            edge.fields.image,
+            args,
+            labels,
+            what=what,
+            entrypoint=["switch"],
             binds=[f"{self.prefix}-edge-state:/run/edge"],
-            network_mode="none",
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-        )
-        labels = {f"{LABEL}project": self.prefix, f"{LABEL}role": "helper", f"{LABEL}run": self.run_id}
-        try:
-            made = guard(
-                api.create_container,
-                edge.fields.image,
-                args,
-                entrypoint=["switch"],
-                name=name,
-                labels=labels,
-                host_config=host,
-            )
-            try:
-                guard(api.start, made["Id"])
-                code = self._ended(made["Id"], what)
-                said = str(guard(api.logs, made["Id"]).decode(errors="replace"))
-            finally:
-                remove_container(self.engine, made["Id"])
-        except NotFound as error:
-            raise OpsError(f"{what} failed: {error.explanation}") from error
+        ) as made:
+            guard(api.start, made)
+            code = self._ended(made, what)
+            said = str(guard(api.logs, made).decode(errors="replace"))
         if code:
             last = (said.strip().splitlines() or ["it said nothing"])[-1]
             raise OpsError(f"{what} failed (exit {code}): {last}")
@@ -82,19 +71,6 @@ class Switch:
         except OpsError as error:
             if isinstance(error.__cause__, ReadTimeout):
                 raise DeadlineError(f"{what} did not end within {DEADLINE} s") from error
-            raise
-
-
-def remove_container(engine: Engine, name: str) -> None:
-    """By name or id, whatever it does; one that is gone or goes already is no error."""
-    from docker.errors import NotFound
-
-    try:
-        engine.guard(engine.client.api.remove_container, name, force=True, v=False)
-    except NotFound:
-        return
-    except OpsError as error:
-        if "already in progress" not in error.message:
             raise
 
 

@@ -26,10 +26,11 @@ from cortex_ops.kernel.values import Change, ImageLock, Placed
 from cortex_ops.render.yaml_output import read_yaml
 from cortex_ops.targets.compose.deliver import VolumeFiles, unpack
 from cortex_ops.targets.compose.expected import Expected, compare, expected
+from cortex_ops.targets.compose.helper import remove_container
 from cortex_ops.targets.compose.lease import ComposeLease
 from cortex_ops.targets.compose.observed import Seen, has_image, image_env, last_lines, look, look_at_project
 from cortex_ops.targets.compose.start import Starter
-from cortex_ops.targets.compose.switch import Switch, remove_container
+from cortex_ops.targets.compose.switch import Switch
 from cortex_ops.targets.protocol import JobResult, Live, Pruned
 
 LABEL = "org.cortex-ops."
@@ -220,7 +221,6 @@ class ComposeTarget:
         tags = {**labels, LABEL + "role": "helper", LABEL + "run": self.run_id}
         image = placed.lock.images["edge"].reference()
         name = f"{self.prefix}-helper-{self.run_id[:12] or 'manual'}"
-        remove_container(self.engine, name)
         unpack(self.engine, image, volumes, tags, name)
 
     def prepare(self, placed: Placed, repair: Sequence[Change] = ()) -> None:

@@ -22,7 +22,8 @@ from cortex_ops.images.policy import judge_images, known_layers, read_layouts
 from cortex_ops.kernel.errors import OpsError
 from cortex_ops.kernel.progress import SILENT
 from cortex_ops.kernel.values import ImageRef
-from tests.support.archives import Memory, image, tar
+from tests.support.archives import image, tar
+from tests.support.stand_in_target import MemoryStore
 
 
 def holding(monkeypatch: pytest.MonkeyPatch, saved_tags: list[str]) -> tuple[str, list[list[str]]]:
@@ -44,7 +45,7 @@ def holding(monkeypatch: pytest.MonkeyPatch, saved_tags: list[str]) -> tuple[str
 
 def test_layers_are_read_while_a_build_goes_on_and_not_again(monkeypatch: pytest.MonkeyPatch) -> None:
     identity, asked = holding(monkeypatch, ["api:1"])
-    store = Memory()
+    store = MemoryStore()
     with reading_ahead(None, store, ["api:1"]) as named:  # type: ignore[arg-type]
         named("another:1")
         named("api:1")
@@ -61,7 +62,7 @@ def test_nothing_is_read_ahead_of_a_build_that_fails_before_its_images_are_there
     _, asked = holding(monkeypatch, ["api:1"])
     with (
         pytest.raises(OpsError, match="failed"),
-        reading_ahead(None, Memory(), ["api:1", "web:1"]) as named,  # type: ignore[arg-type]
+        reading_ahead(None, MemoryStore(), ["api:1", "web:1"]) as named,  # type: ignore[arg-type]
     ):
         named("api:1")
         raise OpsError("building web failed")
@@ -73,7 +74,7 @@ def test_what_cannot_be_read_ahead_is_left_to_the_judging(monkeypatch: pytest.Mo
         raise OpsError("the engine is away")
 
     monkeypatch.setattr(engine_images, "inspect", away)
-    store = Memory()
+    store = MemoryStore()
     with reading_ahead(None, store, ["api:1"]) as named:  # type: ignore[arg-type]
         named("api:1")
     assert store.objects == {}
@@ -110,7 +111,7 @@ class Builder:
         return f"sha256:{digest}"
 
 
-def judged(store: Memory, reference: str = "sha256:image") -> list[str]:
+def judged(store: MemoryStore, reference: str = "sha256:image") -> list[str]:
     """What `judge_images` says without an engine to ask."""
     ref = ImageRef(fingerprint="f", image_id=reference, engine_id="e", user="1000")
     found = judge_images(None, store, {API: ref}, SILENT)  # type: ignore[arg-type]
@@ -118,7 +119,7 @@ def judged(store: Memory, reference: str = "sha256:image") -> list[str]:
 
 
 def test_what_a_build_writes_is_judged_without_asking_the_engine(tmp_path: Path) -> None:
-    store, layouts = Memory(), Layouts(tmp_path, ["api"], [])
+    store, layouts = MemoryStore(), Layouts(tmp_path, ["api"], [])
     layer = gzip.compress(tar({"app/.env": b"X=1"}))
     with reading_layouts(store, layouts):
         config = {"history": [{"created_by": "RUN TOKEN=abcdefgh1234 npm ci"}]}
@@ -128,7 +129,7 @@ def test_what_a_build_writes_is_judged_without_asking_the_engine(tmp_path: Path)
 
 
 def test_a_layer_that_was_judged_is_not_sent_again_and_its_finding_still_counts(tmp_path: Path) -> None:
-    store = Memory()
+    store = MemoryStore()
     layer = gzip.compress(tar({"app/.env": b"X=1"}))
     first = Layouts(tmp_path / "1", ["api"], known_layers(store))
     Builder(tmp_path / "1").write(layer)
@@ -143,7 +144,7 @@ def test_a_layer_that_was_judged_is_not_sent_again_and_its_finding_still_counts(
 
 
 def test_a_read_layer_gives_its_place_back_and_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, layouts = Memory(), Layouts(tmp_path, ["api"], [])
+    store, layouts = MemoryStore(), Layouts(tmp_path, ["api"], [])
     builder = Builder(tmp_path)
     builder.write(gzip.compress(tar({"app/a": b"1" * 5000})))
     policy.read_layers(store, layouts)
@@ -153,7 +154,7 @@ def test_a_read_layer_gives_its_place_back_and_is_read_once(tmp_path: Path, monk
     assert judged(store) == []
 
 
-def left_to_the_engine(store: Memory, monkeypatch: pytest.MonkeyPatch) -> bool:
+def left_to_the_engine(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> bool:
     asked = []
 
     def saved(*_: object) -> None:
@@ -171,7 +172,7 @@ def left_to_the_engine(store: Memory, monkeypatch: pytest.MonkeyPatch) -> bool:
 def test_what_is_not_all_there_or_not_the_engines_image_is_asked_of_the_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
-    store, layouts = Memory(), Layouts(tmp_path, ["api"], [])
+    store, layouts = MemoryStore(), Layouts(tmp_path, ["api"], [])
     layer = gzip.compress(tar({"app/a": b"1" * 5000}))
     builder = Builder(tmp_path)
     builder.write(layer[:-40] if wrong == "a broken layer" else layer)
@@ -189,6 +190,6 @@ def test_what_is_not_all_there_or_not_the_engines_image_is_asked_of_the_engine(
 def test_a_build_that_fails_is_not_waited_for(tmp_path: Path) -> None:
     with (
         pytest.raises(OpsError, match="building api failed"),
-        reading_layouts(Memory(), Layouts(tmp_path, ["api"], [])),
+        reading_layouts(MemoryStore(), Layouts(tmp_path, ["api"], [])),
     ):
         raise OpsError("building api failed")

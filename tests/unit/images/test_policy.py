@@ -24,7 +24,8 @@ from cortex_ops.images.policy import (
 )
 from cortex_ops.images.sensitive import name_finding, text_finding, value_finding
 from cortex_ops.kernel.errors import OpsError
-from tests.support.archives import Memory, image, tar
+from tests.support.archives import image, tar
+from tests.support.stand_in_target import MemoryStore
 
 KEY = b"-----BEGIN PRIVATE KEY-----\n" + b"A" * 64 + b"\n-----END PRIVATE KEY-----\n"
 
@@ -37,7 +38,7 @@ def found(monkeypatch: pytest.MonkeyPatch, *layers: bytes, config: dict[str, Any
         yield io.BytesIO(archive)
 
     monkeypatch.setattr(engine_images, "saved", saved)
-    return [one.message for one in content_findings(None, Memory(), [identity])[identity]]  # type: ignore[arg-type]
+    return [one.message for one in content_findings(None, MemoryStore(), [identity])[identity]]  # type: ignore[arg-type]
 
 
 def test_a_user_must_be_a_number_and_not_root() -> None:
@@ -101,7 +102,7 @@ def test_history_and_environment_are_read_from_the_configuration(monkeypatch: py
 
 def test_a_layer_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     identity, archive = image(tar({"app/.env": b"X=1"}))
-    store = Memory()
+    store = MemoryStore()
 
     @contextmanager
     def saved(*_: object) -> Iterator[io.BytesIO]:
